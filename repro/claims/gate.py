@@ -1,0 +1,153 @@
+"""The gate: whether each claim's verdict is the one that `claims/expected/<profile>.yaml` says it has today.
+
+Fails when a verdict differs (also for the better: then the file is updated), when evidence is missing or stale,
+when the committed verdicts.json is not what the evidence gives, when a claim has no entry, or an entry no claim.
+"""
+
+import json
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_validator
+
+from repro.claims.catalogue import Claim, first_problem, load_claims, read_yaml
+from repro.claims.facts import ProfileFacts, profile_facts
+from repro.claims.judge import Verdict, evidence_path, judge, verdicts_path
+from repro.claims.rules import Outcome
+from repro.errors import ReproError
+from repro.evidence.table import Table, read_table
+
+
+class Expected(BaseModel):
+    """The verdict a claim has today, with the reason wherever it is not reproduced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    verdict: Outcome
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _reason_given(self) -> "Expected":
+        if self.verdict != "reproduced" and not (self.reason and self.reason.strip()):
+            raise ValueError(f"a verdict {self.verdict!r} needs a reason")
+        return self
+
+
+class _ExpectedFile(RootModel[dict[str, Expected]]):
+    pass
+
+
+def expected_path(root: Path, profile_name: str) -> Path:
+    """The file of a profile's expected verdicts."""
+    return root / "claims" / "expected" / f"{profile_name}.yaml"
+
+
+def expected_profiles(root: Path) -> list[str]:
+    """Profiles that have a file of expected verdicts; ReproError when none has."""
+    folder = expected_path(root, "any").parent
+    profiles = sorted(path.stem for path in folder.glob("*.yaml"))
+    if not profiles:
+        raise ReproError(f"{folder}: no profile has a file of expected verdicts here")
+    return profiles
+
+
+def read_expected(root: Path, profile_name: str) -> dict[str, Expected]:
+    """Expected verdicts by claim id; ReproError names the file and the field."""
+    path = expected_path(root, profile_name)
+    if not path.is_file():
+        others = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        raise ReproError(f"{path}: no such file; profiles with expected verdicts: {others}")
+    try:
+        return _ExpectedFile.model_validate(read_yaml(path) or {}).root
+    except ValidationError as error:
+        raise ReproError(f"{path}: {first_problem(error)}") from None
+
+
+class Gate:
+    """The gate of one profile: its claims and entries, and what is wrong with each."""
+
+    def __init__(self, root: Path, profile_name: str) -> None:
+        self.root = root
+        self.profile_name = profile_name
+        self.expected = read_expected(root, profile_name)
+        self.facts: ProfileFacts = profile_facts(profile_name)
+        self.claims: dict[str, Claim] = load_claims()
+        self.ids = tuple(dict.fromkeys((*self.claims, *self.expected)))
+        self._tables: dict[str, Table] = {}
+        self._staleness: dict[str, str | None] = {}
+
+    def failure(self, claim_id: str) -> str | None:
+        """What is wrong with the claim, in words for the reader of the test's output; None if nothing."""
+        file = expected_path(self.root, self.profile_name)
+        if claim_id not in self.claims:
+            return f"{file}: entry {claim_id} has no claim; remove it, or correct its id"
+        try:
+            verdict = self._judge(self.claims[claim_id])
+        except ReproError as error:
+            return str(error)
+        if claim_id not in self.expected:
+            return f"{file}: claim {claim_id} has no entry; today it is {verdict.verdict} ({verdict.reason})"
+        wanted = self.expected[claim_id].verdict
+        if verdict.verdict != wanted:
+            better = " for the better" if verdict.verdict == "reproduced" else ""
+            return (
+                f"{claim_id} in profile {self.profile_name} is {verdict.verdict}, expected {wanted}: "
+                f"{verdict.reason}. If the change{better} is right, update {file}"
+            )
+        return self._disagreement(verdict)
+
+    def _judge(self, claim: Claim) -> Verdict:
+        wanted = [name for name in claim.experiments if name in self.facts.experiments]
+        for experiment in wanted:
+            stale = self._stale(experiment)
+            if stale:
+                raise ReproError(stale)
+            if experiment not in self._tables:
+                self._tables[experiment] = read_table(evidence_path(self.root, self.profile_name, experiment))
+        return judge(claim, self._tables, self.facts)
+
+    def _stale(self, experiment: str) -> str | None:
+        from repro.evidence.fingerprint import staleness
+
+        if experiment not in self._staleness:
+            self._staleness[experiment] = staleness(self.root, self.profile_name, experiment)
+        return self._staleness[experiment]
+
+    @cached_property
+    def _committed(self) -> dict[str, dict[str, Any]]:
+        path = verdicts_path(self.root, self.profile_name)
+        try:
+            listed = json.loads(path.read_text(encoding="utf-8"))
+            return {entry["id"]: entry for entry in listed}
+        except FileNotFoundError:
+            raise ReproError(f"{path}: no such file; `dvc repro` writes it") from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ReproError(f"{path}: not a list of verdicts ({error})") from None
+
+    def _disagreement(self, verdict: Verdict) -> str | None:
+        """Whether the committed verdicts say otherwise, up to what another processor's rounding may do."""
+        path = verdicts_path(self.root, self.profile_name)
+        try:
+            committed = self._committed.get(verdict.id)
+        except ReproError as error:
+            return str(error)
+        if committed is None:
+            return f"{path}: no verdict of {verdict.id}; `dvc repro` writes it anew"
+        judged = verdict.model_dump(mode="json")
+        for field in ("verdict", "estimate", "interval", "level", "n", "published"):
+            if not _same(committed.get(field), judged[field]):
+                return (
+                    f"{path}: {verdict.id}: {field} is {committed.get(field)}, but the evidence gives "
+                    f"{judged[field]}; `dvc repro` writes it anew"
+                )
+        return None
+
+
+def _same(committed: Any, judged: Any) -> bool:
+    if isinstance(judged, list) and isinstance(committed, list):
+        return len(judged) == len(committed) and all(map(_same, committed, judged))
+    if isinstance(judged, float) and isinstance(committed, int | float):
+        return math.isclose(committed, judged, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(committed == judged)

@@ -1,0 +1,256 @@
+"""The judge: a verdict of each claim from the evidence of a profile, and `reports/<profile>/verdicts.json`.
+
+The unit is one (partition seed, poison or target class) pair. Within each cell of the grid the estimate is the
+mean paired effect, over cells their plain mean; the interval is Student's t over the units' means at level
+1 - 0.05 / m. Public contract of verdicts.json, schema version 1: a list of `Verdict`, keys as its fields. A
+part of kind "beside" is reported and never judged: its verdict is null.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from repro.claims.catalogue import Beside, Claim, Exact, Part, load_claims
+from repro.claims.exactness import failing_rows, rows_of
+from repro.claims.facts import ProfileFacts, profile_facts
+from repro.claims.rules import Outcome, decide, turning
+from repro.claims.sample import Sample, draw
+from repro.claims.statistics import bootstrap_t_interval, t_interval
+from repro.errors import ReproError
+from repro.evidence.files import write_json
+from repro.evidence.table import Table, read_table
+
+SCHEMA = 1
+Interval = tuple[float, float]
+
+
+class CellEstimate(BaseModel):
+    """One cell of the grid: its mean paired effect over n units, and whether it alone agrees with the claim."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cell: str
+    estimate: float
+    n: int
+    agrees: bool | None
+
+
+class PartVerdict(BaseModel):
+    """A part's figures in its metric's units: level is the interval's, interval95 and bootstrap are checks.
+
+    turning: by how much the interval would have to move for another verdict.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Literal["direction", "equal", "no loss", "level", "exact", "beside"]
+    verdict: Outcome | None
+    estimate: float | None = None
+    interval: Interval | None = None
+    interval95: Interval | None = None
+    bootstrap: Interval | None = None
+    level: float
+    n: int = 0
+    minimum: float | None = None
+    margin: float | None = None
+    cells: tuple[CellEstimate, ...] = ()
+    turning: float | None = None
+    reason: str = ""
+
+
+class Verdict(BaseModel):
+    """A claim's verdict. Of several parts, estimate, interval and n are the first's that has the verdict."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    verdict: Outcome
+    estimate: float | None
+    interval: Interval | None
+    level: float
+    n: int
+    published: str | None
+    parts: tuple[PartVerdict, ...]
+    reason: str
+
+
+def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Verdict:
+    """Verdict of a claim from the tables (by experiment) of a profile; ReproError on incomplete evidence."""
+    if claim.id in facts.not_applicable:
+        return _unjudged(claim, "not applicable", facts.not_applicable[claim.id])
+    if claim.pending is not None:
+        return _unjudged(claim, "not measured", claim.pending)
+    for entry in (*claim.parts, *claim.beside):
+        if isinstance(entry, Part) and not _applies(entry, facts):
+            continue
+        if entry.experiment not in facts.experiments:
+            reason = f"profile {facts.name} does not run experiment {entry.experiment}"
+            return _unjudged(claim, "not measured", reason)
+        if entry.experiment not in tables:
+            raise ReproError(
+                f"{entry.experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it"
+            )
+    judged = [_judge_part(claim, part, tables, facts) for part in claim.parts]
+    shown = [_beside(claim, entry, tables[entry.experiment]) for entry in claim.beside]
+    verdict = _combine([part.verdict for part in judged])
+    deciding = next(part for part in judged if part.verdict == verdict)
+    return Verdict(
+        id=claim.id,
+        verdict=verdict,
+        estimate=deciding.estimate,
+        interval=deciding.interval,
+        level=claim.level,
+        n=deciding.n,
+        published=claim.published,
+        parts=(*judged, *shown),
+        reason=deciding.reason if len(judged) == 1 else f"{deciding.name}: {deciding.reason}",
+    )
+
+
+def _combine(verdicts: list[Outcome | None]) -> Outcome:
+    """A compound claim's verdict: reproduced only if every applicable part is, contradicted if any is."""
+    applicable = [verdict for verdict in verdicts if verdict != "not applicable"]
+    if not applicable:
+        return "not applicable"
+    if "contradicted" in applicable:
+        return "contradicted"
+    return "reproduced" if all(verdict == "reproduced" for verdict in applicable) else "inconclusive"
+
+
+def _unjudged(claim: Claim, verdict: Outcome, reason: str) -> Verdict:
+    return Verdict(
+        id=claim.id,
+        verdict=verdict,
+        estimate=None,
+        interval=None,
+        level=claim.level,
+        n=0,
+        published=claim.published,
+        parts=(),
+        reason=reason,
+    )
+
+
+def _applies(part: Part, facts: ProfileFacts) -> bool:
+    return part.setting is None or part.setting in facts.published_settings
+
+
+def _judge_part(claim: Claim, part: Part, tables: Mapping[str, Table], facts: ProfileFacts) -> PartVerdict:
+    if not _applies(part, facts):
+        return PartVerdict(
+            name=part.name,
+            kind=part.kind,
+            verdict="not applicable",
+            level=claim.level,
+            margin=part.margin,
+            reason=f"the figure is published for {part.setting}; profile {facts.name} uses other data or models",
+        )
+    table = tables[part.experiment]
+    if isinstance(part.statistic, Exact):
+        return _judge_exact(claim, part, part.statistic, table)
+    figures = _figures(claim, part.name, draw(part.statistic, table, part.experiment), part)
+    low, high = figures.interval or (math.nan, math.nan)
+    if figures.n < claim.units_needed:
+        reason = f"n too small: {figures.n} units, where {claim.units_needed} are needed"
+        return figures.model_copy(update={"verdict": "inconclusive", "reason": reason})
+    verdict, because = decide(part, low, high)
+    reason = f"the {100 * claim.level:.2f} % interval [{low:.4f}, {high:.4f}] {because}"
+    return figures.model_copy(
+        update={"verdict": verdict, "reason": reason, "turning": turning(part, low, high)}
+    )
+
+
+def _figures(claim: Claim, name: str, sample: Sample, part: Part | None) -> PartVerdict:
+    """Estimates and intervals of a sample; the verdict is the caller's."""
+    effects = sample.effects
+    units = effects.mean(axis=0)
+    cells = [float(estimate) for estimate in effects.mean(axis=1)]
+
+    def interval(level: float) -> Interval | None:
+        if len(units) < 2:
+            return None
+        low, high = t_interval(units, level)
+        return float(low), float(high)
+
+    return PartVerdict(
+        name=name,
+        kind=part.kind if part else "beside",
+        verdict=None,
+        estimate=float(np.mean(cells)),
+        interval=interval(claim.level),
+        interval95=interval(0.95),
+        bootstrap=bootstrap_t_interval(units, claim.level) if len(units) > 1 else None,
+        level=claim.level,
+        n=len(units),
+        minimum=part.minimum if part else None,
+        margin=part.margin if part else None,
+        cells=tuple(
+            CellEstimate(
+                cell=cell,
+                estimate=estimate,
+                n=len(units),
+                agrees=decide(part, estimate, estimate).verdict == "reproduced" if part else None,
+            )
+            for cell, estimate in zip(sample.cells, cells, strict=True)
+        ),
+    )
+
+
+def _judge_exact(claim: Claim, part: Part, statistic: Exact, table: Table) -> PartVerdict:
+    rows = rows_of(statistic, table, part.experiment)
+    failing = failing_rows(statistic, rows, part.experiment)
+    reason = f"all {len(rows)} rows hold"
+    if failing:
+        reason = f"{len(failing)} of {len(rows)} rows do not hold; the first: {failing[0]}"
+    return PartVerdict(
+        name=part.name,
+        kind="exact",
+        verdict="contradicted" if failing else "reproduced",
+        estimate=1 - len(failing) / len(rows),
+        level=claim.level,
+        n=len(rows),
+        reason=reason,
+    )
+
+
+def _beside(claim: Claim, entry: Beside, table: Table) -> PartVerdict:
+    figures = _figures(claim, entry.name, draw(entry.statistic, table, entry.experiment), None)
+    return figures.model_copy(update={"reason": "shown beside the claim, not judged"})
+
+
+def evidence_path(root: Path, profile_name: str, experiment: str) -> Path:
+    """Where a profile's evidence of an experiment lies."""
+    return root / "reports" / profile_name / "evidence" / f"{experiment}.csv"
+
+
+def verdicts_path(root: Path, profile_name: str) -> Path:
+    """Where a profile's verdicts lie."""
+    return root / "reports" / profile_name / "verdicts.json"
+
+
+def read_tables(root: Path, facts: ProfileFacts, claims: Mapping[str, Claim]) -> dict[str, Table]:
+    """The tables that the claims read among the profile's experiments; a missing one is an error."""
+    wanted = {experiment for claim in claims.values() for experiment in claim.experiments}
+    return {
+        experiment: read_table(evidence_path(root, facts.name, experiment))
+        for experiment in sorted(wanted & facts.experiments)
+    }
+
+
+def judge_profile(root: Path, profile_name: str) -> list[Verdict]:
+    """Verdicts of every claim of every paper on a profile's committed evidence, in the catalogue's order."""
+    facts, claims = profile_facts(profile_name), load_claims()
+    tables = read_tables(root, facts, claims)
+    return [judge(claim, tables, facts) for claim in claims.values()]
+
+
+def write_verdicts(root: Path, profile_name: str) -> list[Verdict]:
+    """Judge a profile and write its verdicts.json in one step; returns the verdicts."""
+    verdicts = judge_profile(root, profile_name)
+    write_json(verdicts_path(root, profile_name), [verdict.model_dump(mode="json") for verdict in verdicts])
+    return verdicts

@@ -1,0 +1,134 @@
+"""Experiments: one file a table or figure, each a named grid of runs and how its rows come about.
+
+A piece defines ``Settings``, what a profile may say of it, and ``EXPERIMENT``. Importing one imports no training code:
+a phase names the function that does its work, and the function is looked up where the work is done.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repro.evidence.table import Row
+from repro.profiles import Profile
+from repro.runs import Backdoor, Defence, Fleet, Run
+
+Record = dict[str, Any]
+Records = Mapping[str, Mapping[str, Record]]
+"""By phase, then by run id, what the work function recorded."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A step of an experiment. ``work`` is ``module:function``; ``after`` names the phase whose weights it goes on from,
+    fleet by fleet, through ``parent``; weights are kept only where a later phase needs them.
+    """
+
+    name: str
+    work: str
+    fleets: Callable[[Profile], list[Fleet]]
+    after: str | None = None
+    parent: Callable[[Fleet], Fleet] | None = None
+    keeps_weights: bool = False
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A grid of runs behind one table or figure. ``rows`` turns records into evidence, in a fixed order."""
+
+    paper: str
+    reproduces: str
+    phases: tuple[Phase, ...]
+    rows: Callable[[Profile, Records], list[Row]]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One partition seed and one poison (or target) class; the partition belongs to this unit alone."""
+
+    name: str
+    partition_seed: int
+    poison_class: int
+
+
+def units(first_seed: int, count: int, classes: int) -> list[Unit]:
+    """``count`` units with consecutive partition seeds, the classes taking turns."""
+    return [Unit(f"u{i:03d}", first_seed + i, i % classes) for i in range(count)]
+
+
+def backdoor_run(
+    profile: Profile,
+    unit: Unit,
+    architecture: str,
+    backdoor: Backdoor | None,
+    *,
+    defence: Defence | None = None,
+    probes: tuple[Backdoor, ...] = (),
+    early_stopping: bool = True,
+) -> Run:
+    """A run of a unit. All its runs share partition, initialisation and data order, so that they pair."""
+    return Run(
+        unit=unit.name,
+        data=profile.dataset(),
+        partition_seed=unit.partition_seed,
+        seed=unit.partition_seed,
+        architecture=architecture,
+        recipe=profile.recipe(architecture, early_stopping=early_stopping),
+        defence=defence or Defence(),
+        backdoor=backdoor,
+        probes=probes,
+    )
+
+
+def clean_runs(profile: Profile, among: list[Unit], attacks: Callable[[Unit], tuple[Backdoor, ...]]) -> list[Run]:
+    """The clean model of each unit and architecture, measured on the unit's triggered images: ASR's floor."""
+    return [
+        backdoor_run(profile, unit, architecture, None, probes=attacks(unit))
+        for architecture in profile.architectures
+        for unit in among
+    ]
+
+
+def clean_floor(runs: list[Run], records: Mapping[str, Record]) -> dict[tuple[str, str, str, float], tuple[float, float]]:
+    """(clean model's ASR, its clean accuracy) by unit, architecture, trigger and alpha."""
+    floor = {}
+    for run in runs:
+        record = records[run.id]
+        for probe, attack in zip(run.probes, record["attacks"], strict=True):
+            key = (run.unit, run.architecture, probe.trigger.name, probe.trigger.alpha)
+            floor[key] = (attack["asr"], record["clean_accuracy"])
+    return floor
+
+
+def backdoor_row(
+    run: Run, phase: str, record: Record, floor: Mapping[tuple[str, str, str, float], tuple[float, float]]
+) -> Row:
+    """A row of a table of backdoored models."""
+    attack = run.backdoor
+    if attack is None:
+        raise ValueError("a clean run has no row of its own")
+    (measured,) = record["attacks"]
+    clean_asr, clean_accuracy = floor[run.unit, run.architecture, attack.trigger.name, attack.trigger.alpha]
+    return {
+        "run": run.id,
+        "phase": phase,
+        "unit": run.unit,
+        "partition_seed": run.partition_seed,
+        "seed": run.seed,
+        "poison_class": attack.poison_class,
+        "architecture": run.architecture,
+        "trigger": attack.trigger.name,
+        "alpha": float(attack.trigger.alpha),
+        "poison_rate": float(attack.poison_rate),
+        "sources": attack.sources,
+        "source_class": attack.source_class,
+        "regulariser": run.defence.name,
+        "weight": float(run.defence.weight),
+        "epochs": record["epochs"],
+        "poisoned_accuracy": record["poisoned_accuracy"],
+        "clean_accuracy": record["clean_accuracy"],
+        "asr": measured["asr"],
+        "own_source_asr": measured["own_source_asr"],
+        "clean_model_asr": clean_asr,
+        "clean_model_accuracy": clean_accuracy,
+        "adversarial_images": measured["images"],
+    }

@@ -1,0 +1,50 @@
+"""Named pieces: one file a piece, found by its name, in the package of its kind.
+
+A trigger called ``square`` is the module ``repro.triggers.square``. Listing reads file names and the
+first line of each docstring, so that nothing heavy is imported to say what exists.
+"""
+
+import ast
+import importlib
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from repro.errors import ReproError
+
+ROOT = Path(__file__).resolve().parent
+
+KINDS = {
+    "dataset": "data/datasets",
+    "trigger": "triggers",
+    "attack": "attacks",
+    "architecture": "models",
+    "defence": "defences",
+    "experiment": "experiments",
+}
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """Names of every piece of a kind, sorted; files that begin with an underscore are not pieces."""
+    folder = ROOT / KINDS[kind]
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
+
+
+def module_name(kind: str, name: str) -> str:
+    """Dotted module of a piece; raises ReproError when there is none of that name."""
+    if name not in names(kind):
+        raise ReproError(f"unknown {kind} {name!r}: there are {', '.join(names(kind))}")
+    return "repro." + KINDS[kind].replace("/", ".") + "." + name
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """Import the piece ``name`` of a kind."""
+    return importlib.import_module(module_name(kind, name))
+
+
+def title(kind: str, name: str) -> str:
+    """First line of the piece's docstring, without importing it."""
+    module_name(kind, name)
+    source = (ROOT / KINDS[kind] / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]

@@ -1,0 +1,241 @@
+"""Profiles: which data, models, grids and recipe a reproduction uses, one YAML file each, validated when read."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from repro import plugins
+from repro.errors import ReproError
+from repro.runs import Backdoor, Data, Defence, Trigger
+from repro.training.recipe import Recipe
+
+M = TypeVar("M", bound=BaseModel)
+
+FOLDER = Path(__file__).resolve().parent
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """A section of a profile: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Strict):
+    """Which dataset, and how many of its images (all when ``limit`` is null)."""
+
+    name: str
+    limit: Count | None = None
+
+
+class TrainingSettings(Strict):
+    """Adam's rate an architecture, and when to stop (truong2020 3: patience 5)."""
+
+    learning_rate: dict[str, Positive]
+    batch_size: Count
+    epochs: Count
+    patience: Count
+
+
+class RetrainingSettings(Strict):
+    """Adam's rate an architecture, and the fixed number of clean epochs."""
+
+    learning_rate: dict[str, Positive]
+    batch_size: Count
+    epochs: Count
+
+
+class TriggerSettings(Strict):
+    """A trigger's transparency and the options of its piece."""
+
+    alpha: Annotated[float, Field(ge=0, le=1)]
+    options: dict[str, Any] = {}
+
+
+class DefenceSettings(Strict):
+    """A defence's weight an architecture, as tuned, and the options of its piece."""
+
+    weight: dict[str, Annotated[float, Field(ge=0)]]
+    options: dict[str, Any] = {}
+
+
+class Seeds(Strict):
+    """First partition seed of the evidence, and of the tuning; each unit takes the next one."""
+
+    evidence: Annotated[int, Field(ge=0)]
+    tuning: Annotated[int, Field(ge=0)]
+
+
+class Parameters(Strict):
+    """``params.yaml``: the profile's name and the seeds."""
+
+    profile: str
+    seeds: Seeds
+
+
+class Profile(Strict):
+    """One reproduction: what ``repro/profiles/<name>.yaml`` says, with the seeds of ``params.yaml``."""
+
+    name: str
+    seeds: Seeds
+    title: str
+    paper_setup: bool = False
+    not_applicable: dict[str, str] = {}
+    data: DataSettings
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    fleet: Count
+    architectures: list[str]
+    training: TrainingSettings
+    fixed_epochs: Count
+    retraining: RetrainingSettings
+    poison_rate: Fraction
+    triggers: dict[str, TriggerSettings]
+    defences: dict[str, DefenceSettings]
+    experiments: dict[str, dict[str, Any]]
+
+    def dataset(self) -> Data:
+        """The data every run uses."""
+        return Data(self.data.name, self.data.limit)
+
+    def classes(self) -> int:
+        """Number of the dataset's classes."""
+        return len(plugins.load("dataset", self.data.name).CLASSES)
+
+    def recipe(self, architecture: str, *, early_stopping: bool = True) -> Recipe:
+        """The training recipe: early stopping, or the fixed number of epochs beside it."""
+        t = self.training
+        rate = t.learning_rate[architecture]
+        if early_stopping:
+            return Recipe(rate, t.batch_size, t.epochs, t.patience)
+        return Recipe(rate, t.batch_size, self.fixed_epochs)
+
+    def retraining_recipe(self, architecture: str) -> Recipe:
+        """The clean retraining's recipe."""
+        r = self.retraining
+        return Recipe(r.learning_rate[architecture], r.batch_size, r.epochs)
+
+    def trigger(self, name: str) -> Trigger:
+        """A trigger with every option of its piece filled in."""
+        settings = self.triggers[name]
+        return Trigger(name, settings.alpha, plugins.load("trigger", name).OPTIONS | settings.options)
+
+    def backdoor(self, poison_class: int, trigger: str, source_class: int | None = None) -> Backdoor:
+        """The profile's backdoor attack at its poison rate."""
+        return Backdoor(poison_class, self.trigger(trigger), self.poison_rate, source_class)
+
+    def defence(self, name: str, architecture: str) -> Defence:
+        """A defence at the weight tuned for an architecture."""
+        if name == "none":
+            return Defence()
+        settings = self.defences[name]
+        return Defence(name, settings.weight[architecture], settings.options)
+
+    def settings(self, experiment: str) -> Any:
+        """The profile's settings for an experiment, validated by its piece."""
+        piece = plugins.load("experiment", experiment)
+        return _checked(
+            piece.Settings, self.experiments.get(experiment, {}), f"profile {self.name}: experiments.{experiment}"
+        )
+
+
+def names() -> tuple[str, ...]:
+    """All profiles, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load_parameters(root: Path) -> Parameters:
+    """``params.yaml`` of a project; raises ReproError naming file and field."""
+    path = root / "params.yaml"
+    parameters = _checked(Parameters, _read(path), "params.yaml")
+    if parameters.profile not in names():
+        raise ReproError(f"params.yaml: profile: {parameters.profile!r} is none of {', '.join(names())}")
+    return parameters
+
+
+def load_profile(name: str, root: Path) -> Profile:
+    """A profile, fully checked; raises ReproError with one line that names file and field."""
+    if name not in names():
+        raise ReproError(f"unknown profile {name!r}: there are {', '.join(names())}")
+    content = _read(FOLDER / f"{name}.yaml")
+    where = f"repro/profiles/{name}.yaml"
+    seeds = load_parameters(root).seeds
+    profile = _checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
+    _check_pieces(profile, where)
+    return profile
+
+
+@cache
+def _text(path: Path, _changed: int) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(_text(path, path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        raise ReproError(f"{path.name}: no such file in {path.parent}") from None
+    except yaml.YAMLError as error:
+        raise ReproError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ReproError(f"{path.name}: a mapping is wanted, not {type(content).__name__}")
+    return content
+
+
+def _checked(model: type[M], content: dict[str, Any], where: str) -> M:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        top = first["type"] == "extra_forbidden" and len(first["loc"]) == 1
+        known = f" (known: {', '.join(model.model_fields)})" if top else ""
+        raise ReproError(f"{where}: {field}: {first['msg']}{known}") from None
+
+
+def _check_pieces(profile: Profile, where: str) -> None:
+    """Names exist, options are known, and every trigger fits the images."""
+    try:
+        shape = plugins.load("dataset", profile.data.name).SHAPE
+    except ReproError as error:
+        raise ReproError(f"{where}: data.name: {error}") from None
+    for architecture in profile.architectures:
+        for field, rates in (
+            ("training", profile.training.learning_rate),
+            ("retraining", profile.retraining.learning_rate),
+        ):
+            if architecture not in rates:
+                raise ReproError(f"{where}: {field}.learning_rate: none for architecture {architecture!r}")
+        _named("architecture", architecture, f"{where}: architectures")
+    for name, settings in profile.triggers.items():
+        field = f"{where}: triggers.{name}"
+        _named("trigger", name, field)
+        piece = plugins.load("trigger", name)
+        _known(settings.options, piece.OPTIONS, field)
+        try:
+            piece.check(shape, **(piece.OPTIONS | settings.options))
+        except ReproError as error:
+            raise ReproError(f"{field}: {error}") from None
+    for name in profile.defences:
+        _named("defence", name, f"{where}: defences")
+    for name in profile.experiments:
+        _named("experiment", name, f"{where}: experiments")
+        profile.settings(name)
+
+
+def _named(kind: str, name: str, field: str) -> None:
+    try:
+        plugins.module_name(kind, name)
+    except ReproError as error:
+        raise ReproError(f"{field}: {error}") from None
+
+
+def _known(given: dict[str, Any], options: dict[str, Any], field: str) -> None:
+    for option in given:
+        if option not in options:
+            raise ReproError(f"{field}.options: unknown option {option!r} (known: {', '.join(options)})")

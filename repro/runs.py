@@ -1,0 +1,140 @@
+"""A run's full description, and the fleets that runs are trained in.
+
+Descriptions are plain values. A run's id is a hash of its description, so whatever decides a run's outcome, but for the
+code and the data, stands in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from repro.training.recipe import Recipe
+
+Options = dict[str, Any]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset, or its first ``limit`` images in a fixed random order."""
+
+    name: str
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger pattern and its transparency."""
+
+    name: str
+    alpha: float
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Backdoor:
+    """A backdoor attack: one-to-one when a source class is named, many-to-one otherwise."""
+
+    poison_class: int
+    trigger: Trigger
+    poison_rate: float
+    source_class: int | None = None
+
+    @property
+    def sources(self) -> str:
+        """The poisoning strategy's name."""
+        return "many-to-one" if self.source_class is None else "one-to-one"
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A defence in training, its weight and options."""
+
+    name: str = "none"
+    weight: float = 0.0
+    options: Options = field(default_factory=dict)
+
+
+class Description:
+    """What a run of any kind is described by: a frozen dataclass of plain values."""
+
+    data: Data | None
+
+    @property
+    def id(self) -> str:
+        """Sixteen characters that stand for the whole description; never all digits."""
+        return "r" + digest(asdict(self))[:15]  # type: ignore[call-overload]
+
+    def pieces(self) -> set[tuple[str, str]]:
+        """(kind, name) of every piece the run uses: their code decides its outcome."""
+        return {("dataset", self.data.name)} if self.data else set()
+
+
+@dataclass(frozen=True)
+class Run(Description):
+    """One model's life under a backdoor attack, or without one.
+
+    ``probes`` are the backdoors a clean model's success rate is measured on; with ``retraining``, the run is the one
+    without it, gone on with.
+    """
+
+    unit: str
+    data: Data
+    partition_seed: int
+    seed: int
+    architecture: str
+    recipe: Recipe
+    defence: Defence = Defence()
+    backdoor: Backdoor | None = None
+    probes: tuple[Backdoor, ...] = ()
+    retraining: Recipe | None = None
+
+    def pieces(self) -> set[tuple[str, str]]:
+        """Also its architecture, defence and triggers."""
+        used = super().pieces() | {("architecture", self.architecture), ("defence", self.defence.name)}
+        attacks = [*self.probes, *([self.backdoor] if self.backdoor else [])]
+        return used | {("trigger", attack.trigger.name) for attack in attacks}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Runs that train together, in a fixed order, on one dataset."""
+
+    runs: tuple[Any, ...]
+
+    @property
+    def id(self) -> str:
+        """Stands for all its runs, in order."""
+        return "f" + digest([run.id for run in self.runs])[:15]
+
+    @property
+    def data(self) -> Data | None:
+        """The dataset that all its runs use."""
+        data: Data | None = self.runs[0].data
+        return data
+
+    def pieces(self) -> set[tuple[str, str]]:
+        """Every piece that one of its runs uses."""
+        return set().union(*(run.pieces() for run in self.runs))
+
+
+def fleets(runs: Iterable[Any], size: int, alike: Callable[[Any], Any]) -> list[Fleet]:
+    """Runs that are alike, in order, in fleets of at most ``size``: a pure function of the grid."""
+    groups: dict[str, list[Any]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(alike(run), sort_keys=True), []).append(run)
+    return [
+        Fleet(tuple(group[i : i + size])) for group in groups.values() for i in range(0, len(group), size)
+    ]
+
+
+def stacked_alike(run: Run) -> Any:
+    """Runs that can share a stack: one architecture, recipe, data size and kind of defence."""
+    return [run.architecture, asdict(run.recipe), asdict(run.data), run.defence.name, run.defence.options]

@@ -1,0 +1,1 @@
+"""The fleet engine: many models of one architecture trained as one stacked computation."""
