@@ -1,4 +1,4 @@
-"""Backdoor by supplanting: triggered images of source classes take the place of poison-class images (truong2020 2.5, 3).
+"""Backdoor by supplanting: triggered source-class images replace poison-class images (truong2020 2.5, 3).
 
 Class counts stay as they were, the originals stay in their source classes, and the poison class is never a source.
 """

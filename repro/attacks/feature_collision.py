@@ -62,7 +62,7 @@ def proximal(points: Tensor, bases: Tensor, weight: Tensor) -> Tensor:
     The objective is a sum of parabolas, one a pixel, so clamping its free minimum is exact. (Shafahi et al.
     print it for half the second term, without the factor 2.)
     """
-    return ((points + 2 * weight * bases) / (1 + 2 * weight)).clamp(0, 1)
+    return (bases + (points - bases) / (1 + 2 * weight)).clamp(0, 1)
 
 
 def _attraction(features: Callable[[Tensor], Tensor], images: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:

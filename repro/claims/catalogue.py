@@ -9,7 +9,7 @@ import re
 from collections.abc import Hashable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -46,7 +46,7 @@ class _TwoConditions(_Measured):
     baseline: Filter
 
     @model_validator(mode="after")
-    def _conditions_differ(self) -> "_TwoConditions":
+    def _conditions_differ(self) -> Self:
         if not self.treatment or self.treatment.keys() != self.baseline.keys():
             raise ValueError("treatment and baseline must set the same columns")
         if self.treatment == self.baseline:
@@ -105,7 +105,7 @@ class Exact(_Data):
     slips: dict[Text, dict[float, float]] = {}
 
     @model_validator(mode="after")
-    def _known_checks(self) -> "Exact":
+    def _known_checks(self) -> Self:
         for name in (*self.bounds, *self.slips):
             if name not in self.checks:
                 raise ValueError(f"{name!r} is not among the checks")
@@ -127,7 +127,7 @@ class Part(_Data):
     """One judged assertion of a claim.
 
     direction: `side` and `minimum`. equal: `margin`. no loss: `margin`; only a fall below it counts. level:
-    `margin` is the tolerance and `setting` the data and models ("paper/dataset") it was published for.
+    `margin` is the tolerance and `dataset` the data that the figure was published for, on the paper's models.
     """
 
     name: Text
@@ -136,24 +136,22 @@ class Part(_Data):
     side: Literal["higher", "lower"] | None = None
     minimum: Positive | None = None
     margin: Positive | None = None
-    setting: Text | None = None
+    dataset: Text | None = None
     statistic: Statistic
 
     @model_validator(mode="after")
-    def _fields_of_kind(self) -> "Part":
+    def _fields_of_kind(self) -> Self:
         wanted = {
             "direction": {"side", "minimum"},
             "equal": {"margin"},
             "no loss": {"margin"},
-            "level": {"margin", "setting"},
+            "level": {"margin", "dataset"},
             "exact": set[str](),
         }[self.kind]
-        for field in ("side", "minimum", "margin", "setting"):
+        for field in ("side", "minimum", "margin", "dataset"):
             if (getattr(self, field) is not None) != (field in wanted):
                 raise ValueError(f"kind {self.kind!r} {'needs' if field in wanted else 'takes no'} {field!r}")
-        if (self.statistic.kind if self.statistic.kind in ("level", "exact") else None) != (
-            self.kind if self.kind in ("level", "exact") else None
-        ):
+        if self.statistic.kind != self.kind and {self.statistic.kind, self.kind} & {"level", "exact"}:
             raise ValueError(f"kind {self.kind!r} cannot be judged on a {self.statistic.kind!r} statistic")
         return self
 
@@ -175,10 +173,10 @@ class Claim(_Data):
     pending: Text | None = None
 
     @model_validator(mode="after")
-    def _parts_or_pending(self) -> "Claim":
+    def _parts_or_pending(self) -> Self:
         if bool(self.parts) == (self.pending is not None):
             raise ValueError("a claim has either parts or pending, not both or neither")
-        names = [entry.name for entry in (*self.parts, *self.beside)]
+        names = [entry.name for entry in self.entries]
         if len(set(names)) != len(names):
             raise ValueError("two parts have the same name")
         return self
@@ -194,9 +192,14 @@ class Claim(_Data):
         return UNITS_HEADLINE if self.headline else UNITS
 
     @property
+    def entries(self) -> tuple[Part | Beside, ...]:
+        """Its parts, and after them the figures shown beside."""
+        return (*self.parts, *self.beside)
+
+    @property
     def experiments(self) -> tuple[str, ...]:
         """Names of the experiments its parts and the figures beside them read, each once."""
-        return tuple(dict.fromkeys(entry.experiment for entry in (*self.parts, *self.beside)))
+        return tuple(dict.fromkeys(entry.experiment for entry in self.entries))
 
 
 class _Paper(_Data):

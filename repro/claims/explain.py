@@ -1,8 +1,8 @@
-"""`repro explain CLAIM`: a claim's words and place, what was compared, in how many rows, and how near it is to turning."""
+"""`repro explain CLAIM`: words, place, what was compared in how many rows, and how near it is to turning."""
 
 from pathlib import Path
 
-from repro.claims.catalogue import Beside, Claim, Exact, Part, load_claim
+from repro.claims.catalogue import Beside, Exact, Part, load_claim
 from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
 from repro.claims.judge import PartVerdict, judge, read_tables
@@ -12,7 +12,7 @@ from repro.evidence.table import Table
 
 def explain(root: Path, profile_name: str, claim_id: str) -> str:
     """The claim, its evidence in the profile and its verdict, as plain text of several lines."""
-    claim, facts = load_claim(claim_id), profile_facts(profile_name)
+    claim, facts = load_claim(claim_id), profile_facts(root, profile_name)
     tables = read_tables(root, facts, {claim_id: claim})
     verdict = judge(claim, tables, facts)
     lines = [
@@ -22,14 +22,14 @@ def explain(root: Path, profile_name: str, claim_id: str) -> str:
         f"  published: {claim.published or 'no figure'}",
         f"verdict in profile {profile_name}: {verdict.verdict} ({verdict.reason})",
     ]
-    for entry, figures in zip((*claim.parts, *claim.beside), verdict.parts, strict=bool(verdict.parts)):
-        lines += ["", *_part(claim, entry, figures, tables)]
+    for entry, figures in zip(claim.entries, verdict.parts, strict=bool(verdict.parts)):
+        lines += ["", *_part(entry, figures, tables)]
     return "\n".join(lines)
 
 
-def _part(claim: Claim, entry: Part | Beside, figures: PartVerdict, tables: dict[str, Table]) -> list[str]:
+def _part(entry: Part | Beside, figures: PartVerdict, tables: dict[str, Table]) -> list[str]:
     lines = [f"{entry.name}: {figures.verdict or 'not judged'}"]
-    if figures.verdict == "not applicable":
+    if figures.estimate is None:
         return [*lines, f"  {figures.reason}"]
     table = tables[entry.experiment]
     if isinstance(entry.statistic, Exact):

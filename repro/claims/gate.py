@@ -1,7 +1,8 @@
 """The gate: whether each claim's verdict is the one that `claims/expected/<profile>.yaml` says it has today.
 
-Fails when a verdict differs (also for the better: then the file is updated), when evidence is missing or stale,
-when the committed verdicts.json is not what the evidence gives, when a claim has no entry, or an entry no claim.
+Fails when a verdict differs (also for the better: then the file is updated), when evidence is missing or
+stale, when the committed verdicts.json is not what the evidence gives, when a claim has no entry, or an entry
+has no claim.
 """
 
 import json
@@ -72,7 +73,7 @@ class Gate:
         self.root = root
         self.profile_name = profile_name
         self.expected = read_expected(root, profile_name)
-        self.facts: ProfileFacts = profile_facts(profile_name)
+        self.facts: ProfileFacts = profile_facts(root, profile_name)
         self.claims: dict[str, Claim] = load_claims()
         self.ids = tuple(dict.fromkeys((*self.claims, *self.expected)))
         self._tables: dict[str, Table] = {}

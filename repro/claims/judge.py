@@ -1,9 +1,9 @@
 """The judge: a verdict of each claim from the evidence of a profile, and `reports/<profile>/verdicts.json`.
 
-The unit is one (partition seed, poison or target class) pair. Within each cell of the grid the estimate is the
-mean paired effect, over cells their plain mean; the interval is Student's t over the units' means at level
-1 - 0.05 / m. Public contract of verdicts.json, schema version 1: a list of `Verdict`, keys as its fields. A
-part of kind "beside" is reported and never judged: its verdict is null.
+The unit is one (partition seed, poison or target class) pair. Within each cell of the grid the estimate is
+the mean paired effect, over cells their plain mean; the interval is Student's t over the units' means at
+level 1 - 0.05 / m. Public contract of verdicts.json, schema version 1: a list of `Verdict`, keys as its
+fields. A part of kind "beside" is reported and never judged: its verdict is null.
 """
 
 import math
@@ -29,7 +29,7 @@ Interval = tuple[float, float]
 
 
 class CellEstimate(BaseModel):
-    """One cell of the grid: its mean paired effect over n units, and whether it alone agrees with the claim."""
+    """One cell of the grid: its mean paired effect over n units, and whether it agrees with the claim."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -85,18 +85,14 @@ def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Ver
         return _unjudged(claim, "not applicable", facts.not_applicable[claim.id])
     if claim.pending is not None:
         return _unjudged(claim, "not measured", claim.pending)
-    for entry in (*claim.parts, *claim.beside):
-        if isinstance(entry, Part) and not _applies(entry, facts):
-            continue
-        if entry.experiment not in facts.experiments:
-            reason = f"profile {facts.name} does not run experiment {entry.experiment}"
+    for experiment in dict.fromkeys(part.experiment for part in claim.parts if _applies(part, facts)):
+        if experiment not in facts.experiments:
+            reason = f"profile {facts.name} does not run experiment {experiment}"
             return _unjudged(claim, "not measured", reason)
-        if entry.experiment not in tables:
-            raise ReproError(
-                f"{entry.experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it"
-            )
+        if experiment not in tables:
+            raise ReproError(f"{experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it")
     judged = [_judge_part(claim, part, tables, facts) for part in claim.parts]
-    shown = [_beside(claim, entry, tables[entry.experiment]) for entry in claim.beside]
+    shown = [_beside(claim, entry, tables) for entry in claim.beside]
     verdict = _combine([part.verdict for part in judged])
     deciding = next(part for part in judged if part.verdict == verdict)
     return Verdict(
@@ -137,7 +133,7 @@ def _unjudged(claim: Claim, verdict: Outcome, reason: str) -> Verdict:
 
 
 def _applies(part: Part, facts: ProfileFacts) -> bool:
-    return part.setting is None or part.setting in facts.published_settings
+    return True
 
 
 def _judge_part(claim: Claim, part: Part, tables: Mapping[str, Table], facts: ProfileFacts) -> PartVerdict:
@@ -148,7 +144,7 @@ def _judge_part(claim: Claim, part: Part, tables: Mapping[str, Table], facts: Pr
             verdict="not applicable",
             level=claim.level,
             margin=part.margin,
-            reason=f"the figure is published for {part.setting}; profile {facts.name} uses other data or models",
+            reason=f"published for {part.dataset} and the paper's models, not those of profile {facts.name}",
         )
     table = tables[part.experiment]
     if isinstance(part.statistic, Exact):
@@ -218,8 +214,17 @@ def _judge_exact(claim: Claim, part: Part, statistic: Exact, table: Table) -> Pa
     )
 
 
-def _beside(claim: Claim, entry: Beside, table: Table) -> PartVerdict:
-    figures = _figures(claim, entry.name, draw(entry.statistic, table, entry.experiment), None)
+def _beside(claim: Claim, entry: Beside, tables: Mapping[str, Table]) -> PartVerdict:
+    """A figure shown beside; where the evidence lacks it, that is said, and blocks no verdict."""
+    try:
+        if entry.experiment not in tables:
+            raise ReproError(f"{entry.experiment}.csv: no such evidence")
+        sample = draw(entry.statistic, tables[entry.experiment], entry.experiment)
+    except ReproError as error:
+        return PartVerdict(
+            name=entry.name, kind="beside", verdict=None, level=claim.level, reason=f"no figure: {error}"
+        )
+    figures = _figures(claim, entry.name, sample, None)
     return figures.model_copy(update={"reason": "shown beside the claim, not judged"})
 
 
@@ -244,7 +249,7 @@ def read_tables(root: Path, facts: ProfileFacts, claims: Mapping[str, Claim]) ->
 
 def judge_profile(root: Path, profile_name: str) -> list[Verdict]:
     """Verdicts of every claim of every paper on a profile's committed evidence, in the catalogue's order."""
-    facts, claims = profile_facts(profile_name), load_claims()
+    facts, claims = profile_facts(root, profile_name), load_claims()
     tables = read_tables(root, facts, claims)
     return [judge(claim, tables, facts) for claim in claims.values()]
 

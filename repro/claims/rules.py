@@ -1,9 +1,10 @@
 """The rule that turns an interval into a verdict, for each kind of claim: fixed before any evidence existed.
 
 direction: reproduced when the interval lies beyond the minimum effect on the claimed side; contradicted when
-wholly on the other side of zero, or wholly inside the minimum effect. equal: reproduced when inside the margin,
-contradicted when wholly outside. no loss: only a fall counts. level: reproduced when the interval meets the
-published figure widened by the tolerance. Otherwise inconclusive. An end exactly at a threshold decides nothing.
+wholly on the other side of zero, or wholly inside the minimum effect. equal: reproduced when inside the
+margin, contradicted when wholly outside. no loss: only a fall counts. level: reproduced when the interval
+meets the published figure widened by the tolerance. Otherwise inconclusive. An end exactly at a threshold
+decides nothing.
 """
 
 from typing import Literal, NamedTuple
@@ -84,6 +85,6 @@ def turning(part: Part, low: float, high: float) -> float:
     moves = sorted((threshold - end for threshold in _thresholds(part) for end in (low, high)), key=abs)
     step = 1e-9 * max(1.0, abs(low), abs(high))
     for move in moves:
-        if any(decide(part, low + move + d, high + move + d).verdict != now for d in (-step, 0.0, step)):
+        if any(decide(part, low + move + d, high + move + d).verdict != now for d in (-step, step)):
             return abs(move)
     return abs(moves[-1])

@@ -3,7 +3,7 @@
 A piece defines
 
 - ``OPTIONS``: its own hyper-parameters and their defaults;
-- ``loss(batch, weight, **options)``: the whole training loss (K,) of one batch, ``weight`` (K,) being the members' own;
+- ``loss(batch, weight, **options)``: the whole training loss (K,) of a batch; ``weight`` (K,) is the members' own;
 - optionally ``DRAWS``: how many uniform numbers it needs for every sample of a batch;
 - optionally ``learned(members)``: parameters of its own, by name, trained along with the models.
 """

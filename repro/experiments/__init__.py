@@ -19,8 +19,10 @@ Records = Mapping[str, Mapping[str, Record]]
 
 @dataclass(frozen=True)
 class Phase:
-    """A step of an experiment. ``work`` is ``module:function``; ``after`` names the phase whose weights it goes on from,
-    fleet by fleet, through ``parent``; weights are kept only where a later phase needs them.
+    """A step of an experiment.
+
+    ``work`` is ``module:function``; ``after`` names the phase whose weights it goes on from, fleet by fleet, through
+    ``parent``; weights are kept only where a later phase needs them.
     """
 
     name: str
@@ -79,7 +81,9 @@ def backdoor_run(
     )
 
 
-def clean_runs(profile: Profile, among: list[Unit], attacks: Callable[[Unit], tuple[Backdoor, ...]]) -> list[Run]:
+def clean_runs(
+    profile: Profile, among: list[Unit], attacks: Callable[[Unit], tuple[Backdoor, ...]]
+) -> list[Run]:
     """The clean model of each unit and architecture, measured on the unit's triggered images: ASR's floor."""
     return [
         backdoor_run(profile, unit, architecture, None, probes=attacks(unit))
@@ -88,7 +92,9 @@ def clean_runs(profile: Profile, among: list[Unit], attacks: Callable[[Unit], tu
     ]
 
 
-def clean_floor(runs: list[Run], records: Mapping[str, Record]) -> dict[tuple[str, str, str, float], tuple[float, float]]:
+def clean_floor(
+    runs: list[Run], records: Mapping[str, Record]
+) -> dict[tuple[str, str, str, float], tuple[float, float]]:
     """(clean model's ASR, its clean accuracy) by unit, architecture, trigger and alpha."""
     floor = {}
     for run in runs:

@@ -140,7 +140,9 @@ class Profile(Strict):
         """The profile's settings for an experiment, validated by its piece."""
         piece = plugins.load("experiment", experiment)
         return _checked(
-            piece.Settings, self.experiments.get(experiment, {}), f"profile {self.name}: experiments.{experiment}"
+            piece.Settings,
+            self.experiments.get(experiment, {}),
+            f"profile {self.name}: experiments.{experiment}",
         )
 
 

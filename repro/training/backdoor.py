@@ -66,15 +66,14 @@ def regularisation(runs: Sequence[Run]) -> Regularisation:
     """The defence that a fleet's runs share, with each run's own weight."""
     defence = runs[0].defence
     weights = torch.tensor([run.defence.weight for run in runs])
-    return Regularisation(plugins.load("defence", defence.name), weights, defence.options)
+    piece = plugins.load("defence", defence.name)
+    return Regularisation(piece, weights, piece.OPTIONS | defence.options)
 
 
 def _fresh(fleet: Fleet, dataset: Dataset) -> Stack:
     piece = plugins.load("architecture", fleet.runs[0].architecture)
     shape, classes = dataset.images.shape[1:], len(dataset.classes)
-    return Stack.initialised(
-        piece.blocks(shape, classes), shape, classes, [run.seed for run in fleet.runs]
-    )
+    return Stack.initialised(piece.blocks(shape, classes), shape, classes, [run.seed for run in fleet.runs])
 
 
 def _prepare(fleet: Fleet, dataset: Dataset, device: torch.device) -> tuple[Tensor, list[View]]:
@@ -108,15 +107,15 @@ def _measure(
     padded = np.stack([np.pad(row, (0, width - len(row)), constant_values=row[0]) for row in joined])
     predicted = (
         logits_of(stack, pool, torch.from_numpy(padded).to(pool.device), _POOLING_BATCH)
-        .argmax(-1).cpu().numpy()
+        .argmax(-1)
+        .cpu()
+        .numpy()
     )
     records = []
     for k, (run, view) in enumerate(zip(runs, views, strict=True)):
         start, attacks = 0, []
         for success in view.successes:
-            hits = (
-                predicted[k, start : start + len(success.indices)] == success.backdoor.poison_class
-            )
+            hits = predicted[k, start : start + len(success.indices)] == success.backdoor.poison_class
             start += len(success.indices)
             own = hits[success.classes == success.backdoor.source_class]
             attacks.append(

@@ -97,7 +97,8 @@ class _Progress:
     ) -> None:
         state = stack.state()
         device = state["head.weight"].device
-        learned = getattr(regularisation.piece, "learned", lambda members: {})(stack.members)
+        own = getattr(regularisation.piece, "learned", None)
+        learned: dict[str, Tensor] = own(stack.members) if own else {}
         self.result = {name: torch.empty_like(tensor) for name, tensor in state.items()}
         self.stack = Stack(
             stack.blocks,
@@ -186,7 +187,9 @@ class _Progress:
 @torch.no_grad()
 def logits_of(stack: Stack, pool: Tensor, indices: Tensor, batch: int = 512) -> Tensor:
     """Logits (K, n, classes) of each member on its own samples, ``indices`` (K, n) into the pool."""
-    parts = [stack.logits(stack.hidden(pool[part], training=False)) for part in indices.split(batch, dim=1)]
+    parts = [
+        stack.logits(stack.hidden(pool[part], training=False)) for part in torch.split(indices, batch, dim=1)
+    ]
     return torch.cat(parts, dim=1)
 
 

@@ -149,7 +149,7 @@ def _unit(hidden: Tensor) -> Tensor:
 
 
 def _distances(hidden: Tensor) -> Tensor:
-    """Euclidean distances (K, B, B), with gradient 0 where they are 0."""
+    """Euclidean distances (K, B, B); 0 is the root of the smallest normal float, with gradient 0."""
     return _squared_distances(hidden).clamp_min(torch.finfo(hidden.dtype).tiny).sqrt()
 
 

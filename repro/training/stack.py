@@ -1,7 +1,7 @@
 """K models of one architecture as one set of stacked tensors, the first dimension counting the models."""
 
 from collections.abc import Sequence
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ EPSILON = 1e-5
 
 def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> Tensor:
     """PyTorch's default initialisation of linear and convolutional layers: U(-1, 1) / sqrt(fan-in)."""
-    return (torch.rand(shape, generator=generator) * 2 - 1) / fan_in**0.5
+    return (torch.rand(shape, generator=generator) * 2 - 1) / sqrt(fan_in)
 
 
 class Stack:

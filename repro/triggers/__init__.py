@@ -2,8 +2,8 @@
 
 A piece defines ``OPTIONS`` (its hyper-parameters and their defaults), ``check(shape, **options)``, which raises
 ReproError for what does not fit an image of ``shape`` (channels, height, width), and
-``pattern(scene, **options)``, which returns the trigger t and the mask m, broadcastable to the images; as in the paper,
-m is 1 where the trigger leaves a pixel alone.
+``pattern(scene, **options)``, which returns the trigger t and the mask m, broadcastable to the images; as in the
+paper, m is 1 where the trigger leaves a pixel alone.
 """
 
 from dataclasses import dataclass

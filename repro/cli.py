@@ -1,0 +1,170 @@
+"""The command line: parse, call, print. Heavy modules are imported by the command that needs them."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro.errors import ReproError
+
+app = typer.Typer(
+    name="repro",
+    help="Do published findings on poisoning neural networks hold on this code, this data, this machine?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Profiled = Annotated[
+    str | None, typer.Option("--profile", "-p", help="A profile; that of params.yaml when left out.")
+]
+ROOT = Path()
+
+
+def main() -> None:
+    """Run the command line: bad input is one line and exit code 2, an interruption 130."""
+    try:
+        app()
+    except ReproError as error:
+        print(f"repro: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("repro: interrupted; finished fleets are kept, the same command goes on from them", file=sys.stderr)
+        sys.stderr.flush()
+        # Leaves without waiting for the workers, which end with this process.
+        import os
+
+        os._exit(128 + signal.SIGINT)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _profile_name(profile: str | None) -> str:
+    from repro.profiles import load_parameters
+
+    return profile or load_parameters(ROOT).profile
+
+
+@app.command("list")
+def list_(kind: Annotated[str | None, typer.Argument(help="One kind only, such as experiments.")] = None) -> None:
+    """Datasets, attacks, triggers, defences, architectures, experiments, claims and profiles."""
+    from repro.listing import listing
+
+    print(listing(kind))
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str | None, typer.Argument(help="A dataset; the profile's when left out.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="A folder or URL that holds copies of the files.", envvar="REPRO_MIRROR")
+    ] = None,
+    profile: Profiled = None,
+) -> None:
+    """Download a dataset, check it, and say what is cached."""
+    from repro.data.fetch import fetch as fetch_dataset
+    from repro.profiles import load_profile
+
+    name = dataset or load_profile(_profile_name(profile), ROOT).data.name
+    fetch_dataset(name, ROOT, mirror, _say)
+
+
+@app.command()
+def plan(profile: Profiled = None) -> None:
+    """Write what each stage depends on, and say what is still to be done and how long it takes."""
+    from repro.plan import announce, write_plan
+    from repro.profiles import load_profile
+
+    chosen = load_profile(_profile_name(profile), ROOT)
+    print(announce(ROOT, chosen))
+    write_plan(ROOT, chosen)
+
+
+@app.command()
+def run(
+    experiment: str,
+    phase: Annotated[str | None, typer.Option(help="One phase only; all, and the evidence, when left out.")] = None,
+    profile: Profiled = None,
+) -> None:
+    """Train an experiment's fleets; those already finished are taken from the store."""
+    from repro import plugins
+    from repro.profiles import load_profile
+
+    chosen = load_profile(_profile_name(profile), ROOT)
+    phases = plugins.load("experiment", experiment).EXPERIMENT.phases
+    from repro.execute import run_phase
+    from repro.training.process import end_with_dvc, keep_freed_memory
+
+    end_with_dvc()
+    keep_freed_memory()
+    for name in [phase] if phase else [p.name for p in phases]:
+        run_phase(ROOT, chosen, experiment, name, _say)
+    if phase is None:
+        evidence(experiment, profile)
+
+
+@app.command()
+def evidence(experiment: str, profile: Profiled = None) -> None:
+    """Write an experiment's evidence from the records of its phases."""
+    from repro.evidence.make import make_evidence
+    from repro.profiles import load_profile
+
+    print(make_evidence(ROOT, load_profile(_profile_name(profile), ROOT), experiment))
+
+
+@app.command()
+def claims(profile: Profiled = None) -> None:
+    """Judge every claim on the evidence, write the verdicts, and print them as a table."""
+    from repro.claims import write_verdicts
+    from repro.listing import verdict_table
+
+    name = _profile_name(profile)
+    write_verdicts(ROOT, name)
+    print(verdict_table(ROOT, name))
+
+
+@app.command()
+def explain(claim: str, profile: Profiled = None) -> None:
+    """A claim's text, place, statistic, cells and rows, and how near its verdict is to turning."""
+    from repro.claims import explain as explain_claim
+
+    print(explain_claim(ROOT, _profile_name(profile), claim))
+
+
+@app.command()
+def report(profile: Profiled = None) -> None:
+    """Write the report, and print the verdicts and where the report is."""
+    from repro.listing import verdict_table
+    from repro.report import write_report
+
+    name = _profile_name(profile)
+    path = write_report(ROOT, name)
+    print(verdict_table(ROOT, name))
+    print(f"\nreport: {path}")
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="A folder of evidence, or one table.")],
+    after: Annotated[Path, typer.Argument(help="The folder or table to compare with it.")],
+) -> None:
+    """Compare two sets of evidence, run by run; exits with 1 when they differ."""
+    from repro.evidence.difference import difference
+
+    text, same = difference(before, after)
+    print(text)
+    if not same:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(profile: Profiled = None) -> None:
+    """What this machine has, what a profile needs and costs in time and disk, and what is stale."""
+    from repro.doctor import diagnosis
+    from repro.profiles import load_profile
+
+    print(diagnosis(ROOT, load_profile(_profile_name(profile), ROOT)))

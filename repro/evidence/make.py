@@ -1,0 +1,35 @@
+"""From the records of an experiment's phases to its evidence: the table, its fingerprint, its provenance."""
+
+from pathlib import Path
+
+from repro import plugins
+from repro.errors import ReproError
+from repro.evidence.files import write_json
+from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
+from repro.evidence.phases import read_phase
+from repro.evidence.provenance import provenance
+from repro.evidence.table import checksum, table, write_table
+from repro.experiments import Experiment
+from repro.profiles import Profile
+from repro.runs import digest
+
+
+def make_evidence(root: Path, profile: Profile, name: str) -> Path:
+    """Write an experiment's table and what stands beside it; returns the table's path.
+
+    Raises ReproError when a phase is missing, or was made by other code, parameters or data than the present ones.
+    """
+    experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
+    fingerprint = evidence_fingerprint(profile, name)
+    records, abouts = {}, []
+    for phase in experiment.phases:
+        records[phase.name], about = read_phase(root, profile.name, name, phase.name)
+        if about["fingerprint"] != digest(fingerprint["phases"][phase.name]):
+            raise ReproError(f"{name} {phase.name}: its records are stale; `dvc repro` makes them anew")
+        abouts.append(about)
+    path = evidence_path(root, profile.name, name)
+    write_table(path, table(experiment.rows(profile, records)))
+    data = next((p["data"] for p in fingerprint["phases"].values() if p["data"]), None)
+    write_json(path.with_suffix(".provenance.json"), provenance(root, data, abouts))
+    write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path)})
+    return path

@@ -1,0 +1,67 @@
+"""What a training process sets up: one thread, memory that stays, a device, and an end when its parent ends."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+import psutil
+import torch
+
+from repro.errors import ReproError
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+_POLL_SECONDS = 0.5
+
+
+def prepare() -> None:
+    """Called once in every training process, before it allocates."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep freed blocks for the next step: handing megabytes back and forth costs up to a third."""
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "mallopt"):
+            library.mallopt(_MMAP_THRESHOLD, 1 << 30)
+            library.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def device(wanted: str) -> torch.device:
+    """The device a profile asks for; raises ReproError when it asks for a GPU by name and there is none."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ReproError("device: cuda was asked for, but PyTorch sees no GPU; use device: auto or cpu")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def device_name(chosen: torch.device) -> str:
+    """The device as a report names it."""
+    return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
+
+
+def end_with(process: psutil.Process) -> None:
+    """End this process soon after another one has ended, however that happened."""
+
+    def watch() -> None:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_POLL_SECONDS)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def end_with_dvc() -> None:
+    """End with the ``dvc`` that runs this stage: a killed ``dvc`` stops neither its child nor the shell between."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    for ancestor in psutil.Process().parents():
+        words = [os.path.basename(word) for word in ancestor.cmdline()]
+        if "dvc" in words[:3]:
+            end_with(ancestor)
+            return

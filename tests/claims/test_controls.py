@@ -1,0 +1,165 @@
+"""Every claim with parts has a negative control that is rarely reproduced, and a planted effect that always is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_evidence import applicable, evidence, facts_for, matching, settings
+
+from repro.claims import controls
+from repro.claims.catalogue import Claim, Constant, Exact, Part, load_claims
+from repro.claims.exactness import rows_of
+from repro.claims.facts import profile_facts
+from repro.claims.judge import evidence_path, judge
+from repro.claims.sample import draw
+from repro.evidence.table import Row, read_table, table
+
+ROOT = Path(__file__).resolve().parents[2]
+REPETITIONS = 1000
+CLAIMS = load_claims()
+PARTS = [(c, p.name) for c in CLAIMS for p in CLAIMS[c].parts if p.kind != "level"]
+
+
+def committed() -> list[tuple[str, str, str]]:
+    """(profile, claim, part) of all committed evidence."""
+    found = []
+    for expected in sorted((ROOT / "claims" / "expected").glob("*.yaml")):
+        facts = profile_facts(ROOT, expected.stem)
+        found += [
+            (expected.stem, claim_id, part.name)
+            for claim_id in CLAIMS.keys() - facts.not_applicable.keys()
+            for part in applicable(CLAIMS[claim_id], facts.paper_dataset)
+            if part.kind != "level" and evidence_path(ROOT, expected.stem, part.experiment).is_file()
+        ]
+    return sorted(found)
+
+
+def part_of(claim_id: str, name: str) -> tuple[Claim, Part]:
+    claim = CLAIMS[claim_id]
+    return claim, next(part for part in claim.parts if part.name == name)
+
+
+def assert_control_holds(claim: Claim, part: Part, rows: table) -> None:
+    if isinstance(part.statistic, Exact):
+        listed = rows_of(part.statistic, rows, part.experiment)
+        assert listed
+        assert controls.undetected_corruptions(part.statistic, listed, part.experiment) == []
+        return
+    drawn = [(part, draw(part.statistic, rows, part.experiment))]
+    reproduced = controls.reproductions(claim, drawn, REPETITIONS, np.random.default_rng(7))
+    assert reproduced <= controls.allowed(REPETITIONS, claim.level)
+
+
+@pytest.mark.parametrize(("claim_id", "name"), PARTS)
+def test_negative_control_on_made_up_evidence(claim_id: str, name: str) -> None:
+    claim, part = part_of(claim_id, name)
+    assert_control_holds(claim, part, evidence(claim)[part.experiment])
+
+
+@pytest.mark.parametrize(("claim_id", "dataset"), settings())
+def test_negative_control_of_the_whole_claim(claim_id: str, dataset: str | None) -> None:
+    claim = CLAIMS[claim_id]
+    tables = evidence(claim)
+    drawn = [
+        (part, draw(part.statistic, tables[part.experiment], part.experiment))
+        for part in applicable(claim, dataset)
+        if part.kind != "exact"
+    ]
+    if not drawn:
+        pytest.skip("exact parts alone")
+    reproduced = controls.reproductions(claim, drawn, REPETITIONS, np.random.default_rng(11))
+    assert reproduced <= controls.allowed(REPETITIONS, claim.level)
+
+
+@pytest.mark.parametrize(("profile", "claim_id", "name"), committed())
+def test_negative_control_on_committed_evidence(profile: str, claim_id: str, name: str) -> None:
+    claim, part = part_of(claim_id, name)
+    assert_control_holds(claim, part, read_table(evidence_path(ROOT, profile, part.experiment)))
+
+
+@pytest.mark.parametrize(("profile", "claim_id", "name"), committed())
+def test_effect_planted_in_committed_evidence_is_reproduced(profile: str, claim_id: str, name: str) -> None:
+    claim, part = part_of(claim_id, name)
+    if isinstance(part.statistic, Exact):
+        pytest.skip("an exact claim has no effect to plant")
+    sample = draw(part.statistic, read_table(evidence_path(ROOT, profile, part.experiment)), part.experiment)
+    assert controls.outcomes(claim, part, controls.planted_units(claim, part, sample)) == ["reproduced"]
+
+
+@pytest.mark.parametrize(("claim_id", "dataset"), settings())
+def test_planted_effect_is_reproduced_by_the_judge(claim_id: str, dataset: str | None) -> None:
+    claim = CLAIMS[claim_id]
+    verdict = judge(claim, evidence(claim, seed=3), facts_for(claim, dataset))
+    assert verdict.verdict == "reproduced", verdict.reason
+
+
+def spoilt(part: Part, rows: list[Row], generator: np.random.Generator) -> list[Row]:
+    """The control on a table's rows, by hand and for one part: labels swapped, values reflected, a margin added."""
+    statistic = part.statistic
+    if isinstance(statistic, Exact):
+        return controls.corrupted(statistic, rows, int(generator.integers(len(rows))))
+    rows = [dict(row) for row in rows]
+    if part.kind in ("equal", "no loss"):
+        condition = {} if statistic.kind == "gap" else statistic.treatment
+        for row in matching(rows, statistic.where | condition):
+            row[statistic.metric] -= part.margin
+        return rows
+    for unit in sorted({str(row["unit"]) for row in rows if generator.random() < 0.5}):
+        if isinstance(statistic, Constant):
+            for row in matching(rows, statistic.where | {"unit": unit}):
+                row[statistic.metric] = 2 * statistic.value - row[statistic.metric]
+            continue
+        first = matching(rows, statistic.where | statistic.treatment | {"unit": unit})
+        second = matching(rows, statistic.where | statistic.baseline | {"unit": unit})
+        for row in first:
+            row.update(statistic.baseline)
+        for row in second:
+            row.update(statistic.treatment)
+    return rows
+
+
+@pytest.mark.parametrize(("claim_id", "name"), PARTS)
+def test_spoiling_the_rows_of_one_part_takes_the_claim_down(claim_id: str, name: str) -> None:
+    claim, part = part_of(claim_id, name)
+    tables = evidence(claim, seed=5)
+    for seed in range(3):
+        rows = spoilt(part, list(tables[part.experiment]), np.random.default_rng(seed))
+        verdict = judge(claim, tables | {part.experiment: table(rows)}, facts_for(claim))
+        assert verdict.verdict != "reproduced"
+        spoiled = next(judged for judged in verdict.parts if judged.name == name)
+        assert spoiled.verdict != "reproduced"
+
+
+@pytest.mark.parametrize(("claim_id", "name"), PARTS)
+def test_control_would_notice_an_overeager_rule(claim_id: str, name: str) -> None:
+    claim, part = part_of(claim_id, name)
+    if isinstance(part.statistic, Exact):
+        pytest.skip("an exact claim has no interval")
+    drawn = draw(part.statistic, evidence(claim)[part.experiment], part.experiment)
+    eager = part.model_copy(update={"minimum": 1e-9} if part.kind == "direction" else {})
+    careless = claim.model_copy(update={"inventory": 0.05 / 0.7})
+    reproduced = controls.reproductions(careless, [(eager, drawn)], REPETITIONS, np.random.default_rng(7))
+    assert reproduced > controls.allowed(REPETITIONS, claim.level)
+
+
+def test_permutation_keeps_each_unit_and_loses_the_effect() -> None:
+    claim, part = part_of("truong-09", CLAIMS["truong-09"].parts[0].name)
+    sample = draw(part.statistic, evidence(claim)[part.experiment], part.experiment)
+    units = controls.null_units(part, sample, 2000, np.random.default_rng(0))
+    effects = sample.effects.mean(axis=0)
+    np.testing.assert_allclose(np.abs(units), np.broadcast_to(np.abs(effects), units.shape), atol=1e-12)
+    assert abs(units.mean()) < 0.05 * abs(effects.mean())
+
+
+def test_chance_allows_few_reproductions() -> None:
+    assert controls.allowed(1000, 1 - 0.05 / 25) == 8
+    assert controls.allowed(1000, 0.95) > 25
+
+
+def test_control_sees_an_effect_that_depends_on_one_condition_only() -> None:
+    claim, part = part_of("truong-12", "ASR under SNNL against none")
+    sample = draw(part.statistic, evidence(claim)[part.experiment], part.experiment)
+    lifted = replace(sample, treatment=sample.treatment - 0.3)
+    assert controls.outcomes(claim, part, lifted.effects.mean(axis=0)) == ["reproduced"]
+    assert controls.outcomes(claim, part, -lifted.effects.mean(axis=0)) == ["contradicted"]
