@@ -119,7 +119,7 @@ def evidence(experiment: str, profile: Profiled = None) -> None:
 @app.command()
 def claims(profile: Profiled = None) -> None:
     """Judge every claim on the evidence, write the verdicts, and print them as a table."""
-    from repro.claims import write_verdicts
+    from repro.claims.judge import write_verdicts
     from repro.listing import verdict_table
 
     name = _profile_name(profile)
@@ -130,7 +130,7 @@ def claims(profile: Profiled = None) -> None:
 @app.command()
 def explain(claim: str, profile: Profiled = None) -> None:
     """A claim's text, place, statistic, cells and rows, and how near its verdict is to turning."""
-    from repro.claims import explain as explain_claim
+    from repro.claims.explain import explain as explain_claim
 
     print(explain_claim(ROOT, _profile_name(profile), claim))
 

@@ -107,7 +107,7 @@ def run_phase(root: Path, profile: Profile, name: str, phase_name: str, say: Say
 def _parent(root: Path, profile: Profile, name: str, phase: Phase, fleet: Fleet) -> Path | None:
     if phase.after is None or phase.parent is None:
         return None
-    path = phase_folder(root, profile.name, name, phase.after) / f"{phase.parent(fleet).id}.safetensors"
+    path = phase_folder(root, profile.name, name, phase.after) / f"{phase.parent(profile, fleet).id}.safetensors"
     if not path.is_file():
         raise ReproError(
             f"{name} {phase.name}: its weights of phase {phase.after} are missing; run that first"

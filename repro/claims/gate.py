@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_va
 
 from repro.claims.catalogue import Claim, first_problem, load_claims, read_yaml
 from repro.claims.facts import ProfileFacts, profile_facts
-from repro.claims.judge import Verdict, evidence_path, judge, verdicts_path
+from repro.claims.judge import Verdict, judge, verdicts_path
 from repro.claims.rules import Outcome
 from repro.errors import ReproError
+from repro.evidence.fingerprint import evidence_path, staleness
 from repro.evidence.table import Table, read_table
 
 
@@ -110,8 +111,6 @@ class Gate:
         return judge(claim, self._tables, self.facts)
 
     def _stale(self, experiment: str) -> str | None:
-        from repro.evidence.fingerprint import staleness
-
         if experiment not in self._staleness:
             self._staleness[experiment] = staleness(self.root, self.profile_name, experiment)
         return self._staleness[experiment]

@@ -22,6 +22,7 @@ from repro.claims.sample import Sample, draw
 from repro.claims.statistics import bootstrap_t_interval, t_interval
 from repro.errors import ReproError
 from repro.evidence.files import write_json
+from repro.evidence.fingerprint import evidence_path
 from repro.evidence.table import Table, read_table
 
 SCHEMA = 1
@@ -133,7 +134,7 @@ def _unjudged(claim: Claim, verdict: Outcome, reason: str) -> Verdict:
 
 
 def _applies(part: Part, facts: ProfileFacts) -> bool:
-    return True
+    return part.dataset is None or part.dataset == facts.paper_dataset
 
 
 def _judge_part(claim: Claim, part: Part, tables: Mapping[str, Table], facts: ProfileFacts) -> PartVerdict:
@@ -226,11 +227,6 @@ def _beside(claim: Claim, entry: Beside, tables: Mapping[str, Table]) -> PartVer
         )
     figures = _figures(claim, entry.name, sample, None)
     return figures.model_copy(update={"reason": "shown beside the claim, not judged"})
-
-
-def evidence_path(root: Path, profile_name: str, experiment: str) -> Path:
-    """Where a profile's evidence of an experiment lies."""
-    return root / "reports" / profile_name / "evidence" / f"{experiment}.csv"
 
 
 def verdicts_path(root: Path, profile_name: str) -> Path:

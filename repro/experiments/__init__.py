@@ -29,7 +29,7 @@ class Phase:
     work: str
     fleets: Callable[[Profile], list[Fleet]]
     after: str | None = None
-    parent: Callable[[Fleet], Fleet] | None = None
+    parent: Callable[[Profile, Fleet], Fleet] | None = None
     keeps_weights: bool = False
 
 

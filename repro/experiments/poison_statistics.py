@@ -78,9 +78,9 @@ def _table_1_rows() -> list[Row]:
         draws = expected_draws(total, sizes, [c for c in sizes if c != t])
         rows += [_row("drawn_per_source", t, c, None, d, PUBLISHED_DRAWS[t][c], 0.051) for c, d in draws.items()]
         rate = total / sum(FLOWERS)
-        rows.append(
-            _row("effective_rate", t, None, None, rate, CORRECTED_RATES.get(t, PUBLISHED_RATES[t]), 0.00051)
-        )
+        printed = _row("effective_rate", t, None, None, rate, PUBLISHED_RATES[t], 0.00051)
+        right = CORRECTED_RATES.get(t, PUBLISHED_RATES[t])
+        rows.append(printed | {"holds": abs(rate - right) <= 0.00051})
     return rows
 
 

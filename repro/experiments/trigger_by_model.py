@@ -65,7 +65,7 @@ def _retrain(profile: Profile) -> list[Fleet]:
     return fleets([_retrained(profile, run) for run in _poisoned(profile)], profile.fleet, _alike)
 
 
-def _trained(fleet: Fleet) -> Fleet:
+def _trained(profile: Profile, fleet: Fleet) -> Fleet:
     return Fleet(tuple(replace(run, retraining=None) for run in fleet.runs))
 
 

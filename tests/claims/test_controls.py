@@ -11,8 +11,9 @@ from repro.claims import controls
 from repro.claims.catalogue import Claim, Constant, Exact, Part, load_claims
 from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
-from repro.claims.judge import evidence_path, judge
+from repro.claims.judge import judge
 from repro.claims.sample import draw
+from repro.evidence.fingerprint import evidence_path
 from repro.evidence.table import Row, read_table, table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -43,11 +42,9 @@ def csv(root: Path, experiment: str) -> Path:
 
 @pytest.fixture
 def stale(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Which experiments are stale and why; empty: all current. Counts calls under the key `calls`."""
+    """Which experiments are stale and why; empty: all current."""
     reasons: dict[str, str] = {}
-    module = types.ModuleType("repro.evidence.fingerprint")
-    module.staleness = lambda root, profile, experiment: reasons.get(experiment)
-    monkeypatch.setitem(sys.modules, "repro.evidence.fingerprint", module)
+    monkeypatch.setattr(gating, "staleness", lambda root, profile, experiment: reasons.get(experiment))
     return reasons
 
 
@@ -201,13 +198,11 @@ def test_profiles_are_those_with_a_file(tmp_path: Path) -> None:
 
 
 STUBS = """
-import sys, types
+import sys
 sys.path.insert(0, {tests!r})
 from test_gate import CLAIMS, FACTS
 from repro.claims import gate
-fingerprint = types.ModuleType("repro.evidence.fingerprint")
-fingerprint.staleness = lambda root, profile, experiment: None
-sys.modules["repro.evidence.fingerprint"] = fingerprint
+gate.staleness = lambda root, profile, experiment: None
 gate.load_claims = lambda: CLAIMS
 gate.profile_facts = lambda root, name: FACTS
 """

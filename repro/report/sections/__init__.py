@@ -1,0 +1,68 @@
+"""An experiment's own section of the report: one file each, found by the experiment's name.
+
+A section defines ``TITLE``, ``PLACE`` (sections come in its order) and ``blocks(report, evidence)``, the Markdown blocks
+under its heading. An experiment without a file here is shown as a plain table of its figures
+(``repro.report.sections._plain``).
+"""
+
+import importlib
+from typing import Protocol, cast
+
+from repro.evidence.table import Table
+from repro.report.markdown import anchor
+from repro.report.report import SECTIONS, Report
+from repro.report.sections import _plain
+from repro.report.wording import evidence_link
+
+LAST = 1000
+
+
+class Section(Protocol):
+    """What a section's module defines."""
+
+    TITLE: str
+    PLACE: int
+
+    def blocks(self, report: Report, evidence: Table) -> list[str]:
+        """The section's Markdown blocks, below its heading."""
+
+
+def own_section(experiment: str) -> Section | None:
+    """The experiment's own section, None when it has no file here."""
+    if not (SECTIONS / f"{experiment}.py").is_file():
+        return None
+    return cast(Section, importlib.import_module(f"{__name__}.{experiment}"))
+
+
+def in_order(report: Report) -> list[str]:
+    """Every experiment the report speaks of, by its section's place."""
+    places = {name: section.PLACE if (section := own_section(name)) else LAST for name in report.experiments()}
+    return sorted(places, key=lambda name: (places[name], name))
+
+
+def section_blocks(report: Report, experiment: str) -> list[str]:
+    """Heading and blocks of an experiment; where its evidence is missing, what is missing is said instead."""
+    own = own_section(experiment)
+    title = own.TITLE if own else report.experiment_title(experiment)
+    heading = [anchor(experiment), f"### {title}"]
+    evidence = report.tables.get(experiment)
+    if evidence is None:
+        return [*heading, _missing(report, experiment)]
+    blocks = own.blocks(report, evidence) if own else _plain.blocks(evidence)
+    return [*heading, *blocks, _source(report, experiment, evidence)]
+
+
+def _missing(report: Report, experiment: str) -> str:
+    if experiment not in report.profile.experiments:
+        return f"*Not measured: this profile does not run the experiment `{experiment}`.*"
+    return f"*No evidence yet: `dvc repro` makes `evidence/{experiment}.csv`.*"
+
+
+def _source(report: Report, experiment: str, evidence: Table) -> str:
+    claims = [claim.id for claim in report.claims.values() if experiment in claim.experiments]
+    judged = f" Claims judged on it: {', '.join(f'[{c}](#{c})' for c in claims)}." if claims else ""
+    rows = f"{len(evidence):,} rows"
+    if "unit" in evidence.columns:
+        units = sum(unit is not None for unit in evidence.values("unit"))
+        rows += f", {units} units" if units else ""
+    return f"Evidence: {evidence_link(experiment)} ({rows}).{judged}"

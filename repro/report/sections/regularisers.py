@@ -1,0 +1,120 @@
+"""Regularisers against the backdoor: Figures 4 and 5 of truong2020, early-stopped and at a fixed number of epochs."""
+
+from repro.evidence.table import Table
+from repro.report import published
+from repro.report.markdown import bullets, details, table
+from repro.report.report import Report
+from repro.report.sections._regulariser_figures import box_plots, heat_map
+from repro.report.summary import difference, mean, ordered
+from repro.report.wording import capital, estimate, listing, name, number
+
+TITLE = "Regularisers: Figures 4 and 5"
+PLACE = 40
+
+_PHASES = {
+    "early-stopped": "early-stopped, as in the paper",
+    "fixed-epochs": "every model trained for the same number of epochs",
+}
+_ORDER = ("none", "logit_squeezing", "manifold_mixup", "contrastive", "snnl", "snnl_printed")
+
+
+def blocks(report: Report, evidence: Table) -> list[str]:
+    """For both ways of stopping a table and a heat map, the box plots of both, and eq. 6 beside Frosst's form."""
+    regularisers = ordered(evidence.values("regulariser"), _ORDER)
+    before, after = published.SNNL_ASR
+    triggers = listing([name(trigger) for trigger in evidence.values("trigger")])
+    found = [
+        f"Each regulariser at its tuned weight, on every architecture, trigger: {triggers}. The paper, on ResNet-50 and "
+        f"Flowers: mean ASR {number(before)} with none, {number(after)} under SNNL. Differences are paired within units. "
+        "Part of a difference under early stopping may come from stopping sooner, so the same comparison stands beside "
+        f"it at a fixed {report.profile.fixed_epochs} epochs.",
+    ]
+    for phase in ordered(evidence.values("phase"), list(_PHASES)):
+        rows = evidence.where(phase=phase)
+        found += [f"**{capital(_PHASES.get(phase, phase))}**", _table(rows, regularisers)]
+    found.append(_per_architecture(evidence, regularisers))
+    for phase in ordered(evidence.values("phase"), list(_PHASES)):
+        found.append(heat_map(report, evidence.where(phase=phase), phase, regularisers))
+    found.append(
+        "*Like Figure 4: mean over units and architectures by poison class; the colour is the difference to none, blue "
+        "where the regulariser lowers the value; the second line of a field is that difference.*"
+    )
+    found.append(box_plots(report, evidence, regularisers, list(_PHASES)))
+    found.append("*Like Figure 5: a box spans the middle half of the models, its line is the median, the cross the mean.*")
+    return found + _printed_form(evidence, regularisers)
+
+
+def _table(rows: Table, regularisers: list[str]) -> str:
+    none = rows.where(regulariser="none")
+    lines = []
+    for regulariser in regularisers:
+        among = rows.where(regulariser=regulariser)
+        plain = regulariser == "none"
+        lines.append(
+            [
+                capital(name(regulariser)),
+                estimate(mean(among, "asr")),
+                estimate(None if plain else difference(among, none, "asr"), signed=True),
+                estimate(mean(among, "clean_accuracy"), 3),
+                estimate(None if plain else difference(among, none, "clean_accuracy"), 3, signed=True),
+                estimate(mean(among, "epochs"), 1),
+                number(_mean(among, "clean_model_asr")),
+            ]
+        )
+    return table(["Regulariser", "ASR", "less none", "Clean accuracy", "less none", "Epochs", "Floor"], lines)
+
+
+def _mean(rows: Table, metric: str) -> float | None:
+    found = mean(rows, metric)
+    return found.mean if found else None
+
+
+def _per_architecture(evidence: Table, regularisers: list[str]) -> str:
+    lines = []
+    for architecture in map(str, evidence.values("architecture")):
+        for regulariser in regularisers:
+            if regulariser == "none":
+                continue
+            cells = []
+            for phase in ordered(evidence.values("phase"), list(_PHASES)):
+                rows = evidence.where(phase=phase, architecture=architecture)
+                none, among = rows.where(regulariser="none"), rows.where(regulariser=regulariser)
+                cells += [
+                    estimate(difference(among, none, "asr"), signed=True),
+                    estimate(difference(among, none, "clean_accuracy"), 3, signed=True),
+                ]
+            weights = evidence.where(architecture=architecture, regulariser=regulariser).values("weight")
+            weight = ", ".join(f"{float(w):g}" for w in weights if isinstance(w, int | float))
+            lines.append([name(architecture), capital(name(regulariser)), weight, *cells])
+    heads = [
+        f"{capital(metric)}, {phase}"
+        for phase in ordered(evidence.values("phase"), list(_PHASES))
+        for metric in ("ASR", "accuracy")
+    ]
+    return details(
+        "By architecture: weight, and differences to none",
+        table(["Model", "Regulariser", "Weight", *heads], lines, left=2),
+    )
+
+
+def _printed_form(evidence: Table, regularisers: list[str]) -> list[str]:
+    """What came of eq. 6 as it stands in the paper, beside the form of the work it cites."""
+    if not {"snnl", "snnl_printed", "none"} <= set(regularisers):
+        return []
+    lines = []
+    for phase in ordered(evidence.values("phase"), list(_PHASES)):
+        rows = evidence.where(phase=phase)
+        none, form, printed = (rows.where(regulariser=r) for r in ("none", "snnl", "snnl_printed"))
+        own, as_printed = difference(form, none, "asr"), difference(printed, none, "asr")
+        lines.append(
+            f"{capital(phase)}: ASR {estimate(own, signed=True)} under Frosst's form, {estimate(as_printed, signed=True)} "
+            f"under eq. 6 as printed, each against none; clean accuracy "
+            f"{estimate(difference(form, none, 'clean_accuracy'), 3, signed=True)} and "
+            f"{estimate(difference(printed, none, 'clean_accuracy'), 3, signed=True)}."
+        )
+    return [
+        "**Eq. 6 as printed beside Frosst et al.'s form.** The paper cites Frosst et al. for SNNL, whose numerator sums "
+        "over pairs of the *same* label; its eq. 6 prints pairs of *different* labels, which pushes each class apart and "
+        "mixes it with others. The claims are judged on Frosst's form.",
+        bullets(lines),
+    ]

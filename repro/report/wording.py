@@ -1,0 +1,107 @@
+"""How numbers, names and verdicts are written in reports: one way for each, everywhere."""
+
+from collections.abc import Sequence
+
+from repro.claims.judge import Interval
+from repro.report.markdown import MINUS, NONE, code, escape
+from repro.report.summary import Estimate
+
+SYMBOLS = {
+    "reproduced": "\u2714",
+    "contradicted": "\u2718",
+    "inconclusive": "?",
+    "not applicable": "n/a",
+    "not measured": "\u00b7",
+}
+MEANINGS = {
+    "reproduced": "the interval lies where the claim says, beyond the minimum effect or inside the margin",
+    "contradicted": "the interval lies clearly elsewhere: a finding, reported as it is",
+    "inconclusive": "the evidence was made and does not decide; neither a pass nor a failure",
+    "not applicable": "this profile's data or models cannot test it, for the reason given",
+    "not measured": "no experiment of this profile measures it yet",
+}
+
+_NAMES = {
+    "none": "none",
+    "snnl": "SNNL",
+    "snnl_printed": "SNNL, eq. 6 as printed",
+    "contrastive": "contrastive loss",
+    "margin": "margin loss",
+    "mlp": "MLP",
+    "cnn": "CNN",
+    "cnn_bn": "CNN, batch norm",
+    "dirty_label": "dirty-label poison",
+    "clean_label": "clean-label poison",
+}
+
+
+def name(value: object) -> str:
+    """A piece's name in words: ``low_variance`` is low variance, ``snnl`` is SNNL."""
+    return _NAMES.get(str(value), str(value).replace("_", " "))
+
+
+def capital(text: str) -> str:
+    """Text with its first letter large, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
+    """A number with fixed decimals; a dash where there is none. No negative zero."""
+    if value is None or value != value:
+        return NONE
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def estimate(figure: Estimate | None, digits: int = 2, *, signed: bool = False) -> str:
+    """A mean with the half width of its 95 % interval: 0.70 ± 0.04."""
+    if figure is None:
+        return NONE
+    if figure.half_width is None:
+        return number(figure.mean, digits, signed=signed)
+    return f"{number(figure.mean, digits, signed=signed)} ± {number(figure.half_width, digits)}"
+
+
+def interval(ends: Interval | None, digits: int = 3, *, signed: bool = True) -> str:
+    """An interval by its two ends."""
+    if ends is None:
+        return NONE
+    return f"[{', '.join(number(end, digits, signed=signed) for end in ends)}]"
+
+
+def percent(level: float) -> str:
+    """A confidence level: 99.8 %, 99.81 %, 95 %."""
+    return f"{100 * level:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def verdict(outcome: str) -> str:
+    """A verdict with its symbol."""
+    return f"{SYMBOLS[outcome]} {outcome}"
+
+
+def listing(items: Sequence[object]) -> str:
+    """Items in words: a, b and c."""
+    words = [str(item) for item in items]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def evidence_link(experiment: str, *, prefix: str = "") -> str:
+    """A link to an experiment's table, seen from the profile's report."""
+    return f"[{code(f'{experiment}.csv')}]({prefix}evidence/{experiment}.csv)"
+
+
+def duration(seconds: float) -> str:
+    """A time taken: 42 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def text(value: str | None) -> str:
+    """Free text of the claims or the judge as Markdown; a dash where there is none."""
+    return escape(value) if value else NONE
