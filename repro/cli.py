@@ -67,10 +67,17 @@ def fetch(
 ) -> None:
     """Download a dataset, check it, and say what is cached."""
     from repro.data.fetch import fetch as fetch_dataset
+
+    if dataset:
+        fetch_dataset(dataset, ROOT, mirror, _say)
+        return
+    from repro.evidence.files import write_json
+    from repro.evidence.phases import fetched_path
     from repro.profiles import load_profile
 
-    name = dataset or load_profile(_profile_name(profile), ROOT).data.name
-    fetch_dataset(name, ROOT, mirror, _say)
+    chosen = load_profile(_profile_name(profile), ROOT)
+    fetch_dataset(chosen.data.name, ROOT, mirror, _say)
+    write_json(fetched_path(ROOT, chosen.name), {"dataset": chosen.data.name})
 
 
 @app.command()

@@ -207,7 +207,8 @@ def lock_file(path: Path) -> str:
     """Whether DVC's lock file is whole: DVC itself does not recover from a truncated one."""
     damaged = "damaged; `git checkout dvc.lock` mends it"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except FileNotFoundError:
         return "not there; `dvc repro` makes it"
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

@@ -11,14 +11,25 @@ from typing import Any
 
 from repro import plugins
 from repro.evidence.files import write_json
-from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
+from repro.evidence.fingerprint import PACKAGE, evidence_fingerprint, evidence_path
 from repro.evidence.phases import ABOUT, phase_folder
 from repro.evidence.store import Store, key_of
+from repro.evidence.table import checksum
 from repro.experiments import Experiment
 from repro.machine import cores
 from repro.profiles import Profile
 from repro.progress import duration
 from repro.runs import digest
+
+
+def _files(package: str) -> dict[str, str]:
+    """Checksums of a package's sources and data."""
+    folder = PACKAGE / package
+    return {
+        str(path.relative_to(folder)): checksum(path)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".py", ".yaml")
+    }
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,13 @@ class Cost:
 
 
 def write_plan(root: Path, profile: Profile) -> None:
-    """Write ``data/plan/<profile>/<experiment>.<phase>.json`` and ``<experiment>.evidence.json``."""
+    """Write a file for the data, a phase, a table, the claims and the report below ``data/plan/<profile>/``."""
     folder = root / "data" / "plan" / profile.name
+    piece = plugins.load("dataset", profile.data.name)
+    write_json(folder / "data.json", {"name": profile.data.name, "sha256": piece.checksum()})
+    facts = digest(profile.model_dump(mode="json"))
+    for package in ("claims", "report"):
+        write_json(folder / f"{package}.json", {"profile": facts, "files": _files(package)})
     for name in profile.experiments:
         fingerprint = evidence_fingerprint(profile, name)
         for phase, content in fingerprint["phases"].items():

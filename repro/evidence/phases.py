@@ -9,6 +9,11 @@ from repro.errors import ReproError
 PHASE_RECORDS, ABOUT = "records.json", "about.json"
 
 
+def fetched_path(root: Path, profile: str) -> Path:
+    """The file that says a profile's dataset is there."""
+    return root / "data" / "fetched" / f"{profile}.json"
+
+
 def phase_folder(root: Path, profile: str, experiment: str, phase: str) -> Path:
     """The folder of a phase, an output of its DVC stage."""
     return root / "data" / "runs" / profile / experiment / phase

@@ -138,7 +138,7 @@ def _row(run: ExposureRun, phase: str, measured: dict[str, float]) -> Row:
 
 
 def _rows(profile: Profile, records: Records) -> list[Row]:
-    victims = records["victims"]
+    victims = records["expose"]
     conditions = _victim_runs(profile)
     rows = [_row(run, "final", victims[run.id]["checkpoints"][-1]) for runs in conditions for run in runs]
     for plain, defended in zip(conditions[::2], conditions[1::2], strict=True):
@@ -152,8 +152,8 @@ EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the study that sections 2.5 and 4.2 propose",
     phases=(
-        Phase("encoders", "repro.training.exposure:train_encoders", _encoders, keeps_weights=True),
-        Phase("victims", "repro.training.exposure:train_victims", _victims, after="encoders", parent=_encoders_of),
+        Phase("train", "repro.training.exposure:train_encoders", _encoders, keeps_weights=True),
+        Phase("expose", "repro.training.exposure:train_victims", _victims, after="train", parent=_encoders_of),
     ),
     rows=_rows,
 )

@@ -43,7 +43,7 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     """The bounds, for a gap g with the other n - 1 logits equal: with the true label certain, M_mem is below
     n (1 + g + log n) exp(-g), to rounding; with it hopeless, at least (1 - f_y) (-log f_y), so |g| and more.
     """
-    (record,) = records["limits"].values()
+    (record,) = records["measure"].values()
     rows = []
     for gap, value in zip(CERTAIN + WRONG, record["at_gaps"], strict=True):
         if gap > 0:
@@ -63,6 +63,6 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the metric of section 2.3",
-    phases=(Phase("limits", "repro.training.membership_limits:measure_fleet", _fleets),),
+    phases=(Phase("measure", "repro.training.membership_limits:measure_fleet", _fleets),),
     rows=_rows,
 )

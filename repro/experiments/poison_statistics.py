@@ -41,7 +41,7 @@ def _runs(profile: Profile) -> list[Run]:
     ]
 
 
-def _count(profile: Profile) -> list[Fleet]:
+def _measure(profile: Profile) -> list[Fleet]:
     return [Fleet(tuple(_runs(profile)))]
 
 
@@ -87,7 +87,7 @@ def _table_1_rows() -> list[Row]:
 def _rows(profile: Profile, records: Records) -> list[Row]:
     rows = _table_1_rows()
     for run in _runs(profile):
-        record = records["count"][run.id]
+        record = records["measure"][run.id]
         t = run.backdoor.poison_class if run.backdoor else -1
 
         def exactly(
@@ -107,6 +107,6 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="truong2020",
     reproduces="Table 1",
-    phases=(Phase("count", "repro.training.poison_statistics:count_fleet", _count),),
+    phases=(Phase("measure", "repro.training.poison_statistics:count_fleet", _measure),),
     rows=_rows,
 )

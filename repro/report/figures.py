@@ -74,7 +74,9 @@ def look() -> Iterator[None]:
         yield
 
 
-def canvas(rows: int = 1, columns: int = 1, *, height: float, width: float = WIDTH, **options: Any) -> tuple[Any, Any]:
+def canvas(
+    rows: int = 1, columns: int = 1, *, height: float, width: float = WIDTH, **options: Any
+) -> tuple[Any, Any]:
     """A figure of ``rows`` x ``columns`` axes, sizes in inches; the axes always as a two-dimensional array."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)

@@ -44,9 +44,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
 
 def details(summary: str, *blocks: str) -> str:
     """Blocks folded away under a line of plain text."""
-    return "\n\n".join(
-        [f"<details>\n<summary>{escape_html(summary)}</summary>", *blocks, "</details>"]
-    )
+    return "\n\n".join([f"<details>\n<summary>{escape_html(summary)}</summary>", *blocks, "</details>"])
 
 
 def escape_html(text: str) -> str:

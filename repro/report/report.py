@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from repro import plugins
 from repro.claims.catalogue import Claim, load_claims
-from repro.claims.judge import Verdict, evidence_path, verdicts_path
+from repro.claims.judge import Verdict, verdicts_path
 from repro.errors import ReproError
+from repro.evidence.fingerprint import evidence_path
 from repro.evidence.table import Table, read_table
 from repro.profiles import Profile, load_profile
 from repro.report.figures import Picture, png
@@ -64,7 +65,9 @@ class Report:
     def tables(self) -> dict[str, Table]:
         """The evidence that is there, by experiment; a table without rows counts as not there."""
         found = sorted((self.folder / "evidence").glob("*.csv"))
-        tables = {path.stem: read_table(evidence_path(self.root, self.profile.name, path.stem)) for path in found}
+        tables = {
+            path.stem: read_table(evidence_path(self.root, self.profile.name, path.stem)) for path in found
+        }
         return {name: table for name, table in tables.items() if len(table)}
 
     @cached_property

@@ -1,19 +1,21 @@
 """How numbers, names and verdicts are written in reports: one way for each, everywhere."""
 
+import math
 from collections.abc import Sequence
 
 from repro.claims.judge import Interval
+from repro.claims.rules import Outcome
 from repro.report.markdown import MINUS, NONE, code, escape
 from repro.report.summary import Estimate
 
-SYMBOLS = {
+SYMBOLS: dict[Outcome, str] = {
     "reproduced": "\u2714",
     "contradicted": "\u2718",
     "inconclusive": "?",
     "not applicable": "n/a",
     "not measured": "\u00b7",
 }
-MEANINGS = {
+MEANINGS: dict[Outcome, str] = {
     "reproduced": "the interval lies where the claim says, beyond the minimum effect or inside the margin",
     "contradicted": "the interval lies clearly elsewhere: a finding, reported as it is",
     "inconclusive": "the evidence was made and does not decide; neither a pass nor a failure",
@@ -47,7 +49,7 @@ def capital(text: str) -> str:
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
     """A number with fixed decimals; a dash where there is none. No negative zero."""
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return NONE
     text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
     if float(text) == 0:
@@ -76,7 +78,7 @@ def percent(level: float) -> str:
     return f"{100 * level:.2f}".rstrip("0").rstrip(".") + " %"
 
 
-def verdict(outcome: str) -> str:
+def verdict(outcome: Outcome) -> str:
     """A verdict with its symbol."""
     return f"{SYMBOLS[outcome]} {outcome}"
 

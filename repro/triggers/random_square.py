@@ -19,8 +19,9 @@ def check(shape: tuple[int, int, int], size: int, value: float) -> None:
 def pattern(scene: Scene, size: int, value: float) -> tuple[Array, Array]:
     """Trigger (1, 1, h, w) and one mask an image (n, 1, h, w)."""
     n, _, height, width = scene.images.shape
-    top = scene.generator.integers(height - size + 1, size=(n, 1, 1, 1))
-    left = scene.generator.integers(width - size + 1, size=(n, 1, 1, 1))
+    # Drawn image by image, so that the first images' squares do not depend on how many come after them.
+    corners = scene.generator.integers([height - size + 1, width - size + 1], size=(n, 2))
+    top, left = (corners[:, axis].reshape(n, 1, 1, 1) for axis in (0, 1))
     row, column = np.arange(height).reshape(1, 1, -1, 1), np.arange(width).reshape(1, 1, 1, -1)
     inside = (row >= top) & (row < top + size) & (column >= left) & (column < left + size)
     return np.full((1, 1, height, width), value, np.float32), (~inside).astype(np.float32)

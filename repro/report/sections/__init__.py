@@ -1,7 +1,7 @@
 """An experiment's own section of the report: one file each, found by the experiment's name.
 
-A section defines ``TITLE``, ``PLACE`` (sections come in its order) and ``blocks(report, evidence)``, the Markdown blocks
-under its heading. An experiment without a file here is shown as a plain table of its figures
+A section defines ``TITLE``, ``PLACE`` (sections come in its order) and ``blocks(report, evidence)``, the Markdown
+blocks under its heading. An experiment without a file here is shown as a plain table of its figures
 (``repro.report.sections._plain``).
 """
 
@@ -36,7 +36,9 @@ def own_section(experiment: str) -> Section | None:
 
 def in_order(report: Report) -> list[str]:
     """Every experiment the report speaks of, by its section's place."""
-    places = {name: section.PLACE if (section := own_section(name)) else LAST for name in report.experiments()}
+    places = {
+        name: section.PLACE if (section := own_section(name)) else LAST for name in report.experiments()
+    }
     return sorted(places, key=lambda name: (places[name], name))
 
 

@@ -11,8 +11,12 @@ _FOLD = 30
 
 def blocks(evidence: Table) -> list[str]:
     """Means over units of every column of fractions, by the columns of words that tell rows apart."""
-    conditions = [column for column in evidence.columns if column not in _IDENTITY and _tells_apart(evidence, column)]
-    measured = [column for column in evidence.columns if any(isinstance(row[column], float) for row in evidence)]
+    conditions = [
+        column for column in evidence.columns if column not in _IDENTITY and _tells_apart(evidence, column)
+    ]
+    measured = [
+        column for column in evidence.columns if any(isinstance(row[column], float) for row in evidence)
+    ]
     if "unit" not in evidence.columns or not measured:
         return [f"{len(evidence):,} rows with the columns {', '.join(f'`{c}`' for c in evidence.columns)}."]
     groups = dict.fromkeys(tuple(row[column] for column in conditions) for row in evidence)

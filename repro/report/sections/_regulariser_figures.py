@@ -27,12 +27,15 @@ def short(regulariser: str) -> str:
 
 def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -> str:
     """Poison classes by regularisers, clean accuracy and ASR; colour is the difference to no regularisation."""
-    classes = sorted(rows.values("poison_class"), key=lambda c: (str(type(c)), c))  # type: ignore[arg-type,return-value]
+    classes = sorted(rows.values("poison_class"), key=lambda c: (len(str(c)), str(c)))
     with look():
         figure, axes = canvas(1, 2, height=1.4 + 0.36 * len(classes), width=9.0)
         for axis, (metric, title) in zip(axes[0], _METRICS.items(), strict=True):
             grid = np.array(
-                [[_cell(rows.where(poison_class=c, regulariser=r), metric) for r in regularisers] for c in classes]
+                [
+                    [_cell(rows.where(poison_class=c, regulariser=r), metric) for r in regularisers]
+                    for c in classes
+                ]
             )
             base = grid[:, [regularisers.index("none")]] if "none" in regularisers else grid
             change = grid - base
@@ -68,7 +71,11 @@ def _annotate(axis: Any, grid: Any, change: Any, digits: int, reach: float) -> N
         delta = change[row, column]
         colour = "white" if abs(delta) > 0.7 * reach else "black"
         first = number(float(value), digits)
-        text = first if np.all(change[:, column] == 0) else f"{first}\n{number(float(delta), digits, signed=True)}"
+        text = (
+            first
+            if np.all(change[:, column] == 0)
+            else f"{first}\n{number(float(delta), digits, signed=True)}"
+        )
         axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=6.8, linespacing=1.0)
 
 
@@ -100,7 +107,9 @@ def box_plots(report: Report, evidence: Table, regularisers: list[str], order: l
             axis.set_xticks(range(len(regularisers)), [short(r) for r in regularisers], fontsize=7.5)
             axis.set_title(title)
             axis.grid(visible=False, axis="x")
-        handles = [Patch(facecolor=c, hatch=h, edgecolor="black") for (c, h), _ in zip(fills, phases, strict=False)]
+        handles = [
+            Patch(facecolor=c, hatch=h, edgecolor="black") for (c, h), _ in zip(fills, phases, strict=False)
+        ]
         legend_below(figure, handles, phases)
         return report.picture(
             "regularisers-spread",

@@ -28,9 +28,9 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     """AUCs beside accuracies, the margin loss against none in both protocols, and the curves."""
     phases = ordered(evidence.values("phase"), list(_PHASES))
     found = [
-        "An attacker guesses who was a member of the training set from the metric M\\_mem of the model's answer; members "
-        "tend to have the lower one. *AUC* is the area under that guess's ROC curve, 0.5 for a coin. The poison is meant "
-        "to expose the members of one target class.",
+        "An attacker guesses who was a member of the training set from the metric M\\_mem of the model's answer; "
+        "members tend to have the lower one. *AUC* is the area under that guess's ROC curve, 0.5 for a coin. The "
+        "poison is meant to expose the members of one target class.",
         _curves(report, evidence),
         "*Mean over units and architectures, after training.*",
     ]
@@ -68,7 +68,11 @@ def _defence(regulariser: str) -> str:
 def _table(rows: Table, metrics: dict[str, str]) -> str:
     shown = {metric: title for metric, title in metrics.items() if metric in rows.columns}
     lines = [
-        [capital(_attack(attack)), capital(_defence(r)), *(estimate(mean(among, metric), 3) for metric in shown)]
+        [
+            capital(_attack(attack)),
+            capital(_defence(r)),
+            *(estimate(mean(among, metric), 3) for metric in shown),
+        ]
         for attack, r, among in _conditions(rows)
     ]
     return table(["Attack", "Defence", *shown.values()], lines, left=2)
@@ -100,14 +104,19 @@ def _by_architecture(evidence: Table, phases: list[str]) -> str:
     lines = []
     for phase in phases:
         for architecture in map(str, evidence.values("architecture")):
-            for attack, regulariser, rows in _conditions(evidence.where(phase=phase, architecture=architecture)):
+            for attack, regulariser, rows in _conditions(
+                evidence.where(phase=phase, architecture=architecture)
+            ):
                 lines.append(
                     [
                         phase,
                         name(architecture),
                         capital(_attack(attack)),
                         _defence(regulariser),
-                        *(estimate(mean(rows, metric), 3) for metric in ("target_auc", "auc", "test_accuracy")),
+                        *(
+                            estimate(mean(rows, metric), 3)
+                            for metric in ("target_auc", "auc", "test_accuracy")
+                        ),
                     ]
                 )
     header = ["Phase", "Model", "Attack", "Defence", "Target AUC", "Overall AUC", "Held-out accuracy"]

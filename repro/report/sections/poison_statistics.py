@@ -18,21 +18,22 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     flowers = listing(published.FLOWERS_CLASSES)
     sizes = listing([f"{size:,}" for size in published.CLASS_SIZES])
     found = [
-        f"**Table 1 beside ours.** Poison rate {published.POISON_RATE}, many-to-one, on the paper's own Flowers training "
-        f"counts ({flowers}: {sizes}). Each field: the paper's figure / computed by eq. 8 and 9. A figure computed from the "
-        "same counts must agree to the printed rounding.",
+        f"**Table 1 beside ours.** Poison rate {published.POISON_RATE}, many-to-one, on the paper's own Flowers "
+        f"training counts ({flowers}: {sizes}). Each field: the paper's figure / computed by eq. 8 and 9. A figure "
+        "computed from the same counts must agree to the printed rounding.",
         _table_1(evidence),
     ]
     if published.SLIPS:
         slips = listing(
             [
-                f"{number(published.EFFECTIVE_RATES[t], 3)} for {published.FLOWERS_CLASSES[t]} should read {number(p, 3)}"
+                f"{number(published.EFFECTIVE_RATES[t], 3)} for {published.FLOWERS_CLASSES[t]} should read "
+                f"{number(p, 3)}"
                 for t, p in published.SLIPS.items()
             ]
         )
         found.append(
-            f"\u2020 Two slips of the print: p {slips}. They agree with neither reading of eq. 9; with the sum over all "
-            "4,003 samples, which the other three rates follow, they would be as given here."
+            f"\u2020 Two slips of the print: p {slips}. They agree with neither reading of eq. 9; with the sum over "
+            "all 4,003 samples, which the other three rates follow, they would be as given here."
         )
     return [
         *found,
@@ -54,7 +55,9 @@ def _table_1(evidence: Table) -> str:
     lines = []
     for t in classes:
         draws = [
-            NONE if p is None else f"{number(p, 1)} / {number(_computed(evidence, 'drawn_per_source', t, c), 1)}"
+            NONE
+            if p is None
+            else f"{number(p, 1)} / {number(_computed(evidence, 'drawn_per_source', t, c), 1)}"
             for c, p in zip(classes, published.EXPECTED_DRAWS[t], strict=True)
         ]
         slip = " \u2020" if t in published.SLIPS else ""

@@ -24,10 +24,10 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     before, after = published.SNNL_ASR
     triggers = listing([name(trigger) for trigger in evidence.values("trigger")])
     found = [
-        f"Each regulariser at its tuned weight, on every architecture, trigger: {triggers}. The paper, on ResNet-50 and "
-        f"Flowers: mean ASR {number(before)} with none, {number(after)} under SNNL. Differences are paired within units. "
-        "Part of a difference under early stopping may come from stopping sooner, so the same comparison stands beside "
-        f"it at a fixed {report.profile.fixed_epochs} epochs.",
+        f"Each regulariser at its tuned weight, on every architecture, trigger: {triggers}. The paper, on ResNet-50 "
+        f"and Flowers: mean ASR {number(before)} with none, {number(after)} under SNNL. Differences are paired within "
+        "units. Part of a difference under early stopping may come from stopping sooner, so the same comparison stands "
+        f"beside it at a fixed {report.profile.fixed_epochs} epochs.",
     ]
     for phase in ordered(evidence.values("phase"), list(_PHASES)):
         rows = evidence.where(phase=phase)
@@ -40,7 +40,9 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "where the regulariser lowers the value; the second line of a field is that difference.*"
     )
     found.append(box_plots(report, evidence, regularisers, list(_PHASES)))
-    found.append("*Like Figure 5: a box spans the middle half of the models, its line is the median, the cross the mean.*")
+    found.append(
+        "*Like Figure 5: a box spans the middle half of the models, its line is the median, the cross the mean.*"
+    )
     return found + _printed_form(evidence, regularisers)
 
 
@@ -107,14 +109,14 @@ def _printed_form(evidence: Table, regularisers: list[str]) -> list[str]:
         none, form, printed = (rows.where(regulariser=r) for r in ("none", "snnl", "snnl_printed"))
         own, as_printed = difference(form, none, "asr"), difference(printed, none, "asr")
         lines.append(
-            f"{capital(phase)}: ASR {estimate(own, signed=True)} under Frosst's form, {estimate(as_printed, signed=True)} "
-            f"under eq. 6 as printed, each against none; clean accuracy "
+            f"{capital(phase)}: ASR {estimate(own, signed=True)} under Frosst's form, "
+            f"{estimate(as_printed, signed=True)} under eq. 6 as printed, each against none; clean accuracy "
             f"{estimate(difference(form, none, 'clean_accuracy'), 3, signed=True)} and "
             f"{estimate(difference(printed, none, 'clean_accuracy'), 3, signed=True)}."
         )
     return [
-        "**Eq. 6 as printed beside Frosst et al.'s form.** The paper cites Frosst et al. for SNNL, whose numerator sums "
-        "over pairs of the *same* label; its eq. 6 prints pairs of *different* labels, which pushes each class apart and "
-        "mixes it with others. The claims are judged on Frosst's form.",
+        "**Eq. 6 as printed beside Frosst et al.'s form.** The paper cites Frosst et al. for SNNL, whose numerator "
+        "sums over pairs of the *same* label; its eq. 6 prints pairs of *different* labels, which pushes each class "
+        "apart and mixes it with others. The claims are judged on Frosst's form.",
         bullets(lines),
     ]

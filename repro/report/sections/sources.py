@@ -1,5 +1,7 @@
 """One source class against many: Tables 4 and 5 of truong2020 beside ours, and one-to-one on its own source class."""
 
+from typing import Any
+
 from repro.evidence.table import Table
 from repro.report import published
 from repro.report.figures import BLUE, GREEN, GREY, VERMILLION, canvas, errorbars, legend_below, look
@@ -28,14 +30,37 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         _plot(report, evidence, cells),
         "**Table 5 beside ours**: ASR. The paper prints a spread for one-to-one alone; ours are 95 % intervals.",
         table(
-            ["Data", "Model", "Trigger", "1-to-1", "M-to-1", "M-to-1 less 1-to-1", "1-to-1, own source", "Floor"],
-            [*map(_published_asr, published.SOURCES), *(_ours_asr(report, evidence, *cell) for cell in cells)],
+            [
+                "Data",
+                "Model",
+                "Trigger",
+                "1-to-1",
+                "M-to-1",
+                "M-to-1 less 1-to-1",
+                "1-to-1, own source",
+                "Floor",
+            ],
+            [
+                *map(_published_asr, published.SOURCES),
+                *(_ours_asr(report, evidence, *cell) for cell in cells),
+            ],
             left=3,
         ),
         "**Table 4 beside ours**: accuracy on the poisoned and on the clean validation set.",
         table(
-            ["Data", "Model", "Trigger", "Poisoned, 1-to-1", "Poisoned, M-to-1", "Clean, 1-to-1", "Clean, M-to-1"],
-            [*map(_published_accuracy, published.SOURCES), *(_ours_accuracy(report, evidence, *c) for c in cells)],
+            [
+                "Data",
+                "Model",
+                "Trigger",
+                "Poisoned, 1-to-1",
+                "Poisoned, M-to-1",
+                "Clean, 1-to-1",
+                "Clean, M-to-1",
+            ],
+            [
+                *map(_published_accuracy, published.SOURCES),
+                *(_ours_accuracy(report, evidence, *c) for c in cells),
+            ],
             left=3,
         ),
     ]
@@ -52,11 +77,21 @@ def _published_pair(figures: tuple[float, float, float]) -> list[str]:
 
 def _published_asr(row: published.Sources) -> list[str]:
     one, _, many = row.asr
-    return [*_published_place(row), *_published_pair(row.asr), number(many - one, signed=True), number(None), number(None)]
+    return [
+        *_published_place(row),
+        *_published_pair(row.asr),
+        number(many - one, signed=True),
+        number(None),
+        number(None),
+    ]
 
 
 def _published_accuracy(row: published.Sources) -> list[str]:
-    return [*_published_place(row), *_published_pair(row.poisoned_accuracy), *_published_pair(row.clean_accuracy)]
+    return [
+        *_published_place(row),
+        *_published_pair(row.poisoned_accuracy),
+        *_published_pair(row.clean_accuracy),
+    ]
 
 
 def _ours_place(report: Report, architecture: str, trigger: str) -> list[str]:
@@ -92,7 +127,7 @@ def _plot(report: Report, evidence: Table, cells: list[tuple[str, str]]) -> str:
     with look():
         figure, axes = canvas(height=3.0)
         axis = axes[0][0]
-        styles = (
+        styles: tuple[tuple[str, float, dict[str, Any]], ...] = (
             ("one-to-one", -0.21, {"marker": "o", "color": VERMILLION, "markerfacecolor": "white"}),
             ("one-to-one, on its own source class", -0.07, {"marker": "D", "color": GREEN, "markersize": 5}),
             ("many-to-one", 0.07, {"marker": "o", "color": BLUE}),
@@ -102,7 +137,12 @@ def _plot(report: Report, evidence: Table, cells: list[tuple[str, str]]) -> str:
         for architecture, trigger in cells:
             one, many = _sides(evidence, architecture, trigger)
             figures.append(
-                (mean(one, "asr"), mean(one, "own_source_asr"), mean(many, "asr"), mean(many, "clean_model_asr"))
+                (
+                    mean(one, "asr"),
+                    mean(one, "own_source_asr"),
+                    mean(many, "asr"),
+                    mean(many, "clean_model_asr"),
+                )
             )
         for index, (label, offset, style) in enumerate(styles):
             errorbars(axis, offset, [row[index] for row in figures], label, style)
@@ -112,4 +152,6 @@ def _plot(report: Report, evidence: Table, cells: list[tuple[str, str]]) -> str:
         axis.grid(visible=False, axis="x")
         axis.set_ylabel("adversarial success rate")
         legend_below(figure, *axis.get_legend_handles_labels())
-        return report.picture("sources", figure, "Adversarial success rate of one-to-one and many-to-one poisoning")
+        return report.picture(
+            "sources", figure, "Adversarial success rate of one-to-one and many-to-one poisoning"
+        )

@@ -1,6 +1,8 @@
 """Triggers by architectures, before and after retraining: Tables 2 and 3 of truong2020 beside ours, and their plot."""
 
 from collections.abc import Sequence
+from typing import Any
+
 from repro.evidence.table import Table
 from repro.report import published
 from repro.report.figures import BLUE, GREY, VERMILLION, canvas, errorbars, legend_below, look
@@ -20,14 +22,18 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     triggers = ordered(evidence.values("trigger"), published.TRIGGERS)
     epochs = report.profile.retraining.epochs
     return [
-        f"Every trigger on every architecture, trained on the poisoned poison-set, then retrained for {epochs} epochs on "
-        "the clean-set. *ASR* is the share of triggered adversarial-test images that the model reads as the poison "
+        f"Every trigger on every architecture, trained on the poisoned poison-set, then retrained for {epochs} epochs "
+        "on the clean-set. *ASR* is the share of triggered adversarial-test images that the model reads as the poison "
         "class; its *floor* is what a model trained without any poison does with the very same images.",
         _plot(report, evidence, triggers),
         "**Table 2 beside ours**: ASR before \u2192 after retraining. Below ours, in brackets, the floor.",
-        table(_header("", triggers), [*_published(published.ASR, triggers), *_ours_asr(report, evidence, triggers)], left=2),
-        "**Table 3 beside ours**: accuracy before \u2192 after retraining, on the *poisoned* and on the *clean* validation "
-        "set.",
+        table(
+            _header("", triggers),
+            [*_published(published.ASR, triggers), *_ours_asr(report, evidence, triggers)],
+            left=2,
+        ),
+        "**Table 3 beside ours**: accuracy before \u2192 after retraining, on the *poisoned* and on the *clean* "
+        "validation set.",
         table(
             _header("Split", triggers),
             [
@@ -46,7 +52,9 @@ def _header(split: str, triggers: Sequence[str]) -> list[str]:
     return ["Data", "Model", *([split] if split else []), *(capital(name(trigger)) for trigger in triggers)]
 
 
-def _published(tables: Sequence[published.Retraining], triggers: Sequence[str], split: str = "") -> list[list[str]]:
+def _published(
+    tables: Sequence[published.Retraining], triggers: Sequence[str], split: str = ""
+) -> list[list[str]]:
     """The paper's rows; a dash for a trigger that it has not."""
     rows = []
     for data in tables:
@@ -101,7 +109,8 @@ def _intervals(evidence: Table, triggers: Sequence[str]) -> list[str]:
     for trigger in triggers:
         for architecture in map(str, evidence.values("architecture")):
             before, after = (
-                evidence.where(phase=phase, architecture=architecture, trigger=trigger) for phase in (_BEFORE, _AFTER)
+                evidence.where(phase=phase, architecture=architecture, trigger=trigger)
+                for phase in (_BEFORE, _AFTER)
             )
             place = [capital(name(trigger)), name(architecture)]
             success.append(
@@ -133,8 +142,13 @@ def _intervals(evidence: Table, triggers: Sequence[str]) -> list[str]:
 
 def _plot(report: Report, evidence: Table, triggers: Sequence[str]) -> str:
     architectures = [str(a) for a in evidence.values("architecture")]
-    series = (
-        (_BEFORE, "asr", "trained on poison", {"marker": "o", "color": VERMILLION, "markerfacecolor": VERMILLION}),
+    series: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+        (
+            _BEFORE,
+            "asr",
+            "trained on poison",
+            {"marker": "o", "color": VERMILLION, "markerfacecolor": VERMILLION},
+        ),
         (_AFTER, "asr", "after clean retraining", {"marker": "o", "color": BLUE, "markerfacecolor": "white"}),
         (_BEFORE, "clean_model_asr", "clean model (floor)", {"marker": "_", "color": GREY, "markersize": 12}),
     )
@@ -143,7 +157,8 @@ def _plot(report: Report, evidence: Table, triggers: Sequence[str]) -> str:
         for axis, architecture in zip(axes[0], architectures, strict=True):
             for offset, (phase, metric, label, style) in zip((-0.12, 0.12, 0.0), series, strict=True):
                 points = [
-                    mean(evidence.where(phase=phase, architecture=architecture, trigger=t), metric) for t in triggers
+                    mean(evidence.where(phase=phase, architecture=architecture, trigger=t), metric)
+                    for t in triggers
                 ]
                 errorbars(axis, offset, points, label, style)
             axis.set_title(name(architecture))
@@ -154,5 +169,7 @@ def _plot(report: Report, evidence: Table, triggers: Sequence[str]) -> str:
         axes[0][0].set_ylabel("adversarial success rate")
         legend_below(figure, *axes[0][0].get_legend_handles_labels())
         return report.picture(
-            "retraining", figure, "Adversarial success rate by trigger and architecture, before and after clean retraining"
+            "retraining",
+            figure,
+            "Adversarial success rate by trigger and architecture, before and after clean retraining",
         )

@@ -41,7 +41,9 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     return [*found, _grid(evidence, chosen, rates)]
 
 
-def _tried(evidence: Table, architecture: str, regulariser: str, rates: dict[str, float]) -> list[tuple[float, Table]]:
+def _tried(
+    evidence: Table, architecture: str, regulariser: str, rates: dict[str, float]
+) -> list[tuple[float, Table]]:
     """The grid of a regulariser by weight, ascending; none's single entry is at the chosen learning rate."""
     rows = evidence.where(architecture=architecture, regulariser=regulariser)
     if regulariser == "none":
@@ -94,15 +96,27 @@ def _curves(
                     linestyle=LINES[index % len(LINES)],
                     label=name(architecture),
                 )
-                axis.plot(*none, marker="x", color=colour, markersize=8, markeredgewidth=1.8, linestyle="none")
+                axis.plot(
+                    *none, marker="x", color=colour, markersize=8, markeredgewidth=1.8, linestyle="none"
+                )
                 axis.axvline(none[0] - budget, color=colour, linestyle=":", linewidth=0.8)
                 for (weight, _), point in zip(tried, points, strict=True):
                     axis.annotate(
-                        f"{weight:g}", point, textcoords="offset points", xytext=(3, 3), fontsize=6.5, color=colour
+                        f"{weight:g}",
+                        point,
+                        textcoords="offset points",
+                        xytext=(3, 3),
+                        fontsize=6.5,
+                        color=colour,
                     )
                     if weight == chosen[regulariser][architecture]:
                         axis.plot(
-                            *point, marker="o", markersize=12, markerfacecolor="none", markeredgecolor=colour, linestyle="none"
+                            *point,
+                            marker="o",
+                            markersize=12,
+                            markerfacecolor="none",
+                            markeredgecolor=colour,
+                            linestyle="none",
                         )
             axis.set_title(capital(name(regulariser)))
             axis.set_ylim(-0.03, 1.03)
@@ -113,11 +127,17 @@ def _curves(
         for axis in list(axes.flat)[max(0, len(regularisers) - columns) : len(regularisers)]:
             axis.set_xlabel("clean validation accuracy")
         handles, labels = axes[0][0].get_legend_handles_labels()
-        handles += axes[0][0].plot([], [], marker="x", color=GREY, markersize=8, markeredgewidth=1.8, linestyle="none")
-        handles += axes[0][0].plot([], [], marker="o", markersize=10, markerfacecolor="none", color=GREY, linestyle="none")
+        handles += axes[0][0].plot(
+            [], [], marker="x", color=GREY, markersize=8, markeredgewidth=1.8, linestyle="none"
+        )
+        handles += axes[0][0].plot(
+            [], [], marker="o", markersize=10, markerfacecolor="none", color=GREY, linestyle="none"
+        )
         legend_below(figure, handles, [*labels, "no regularisation", "chosen"], columns=5)
         return report.picture(
-            "tuning", figure, "Adversarial success rate against clean validation accuracy over each regulariser's weights"
+            "tuning",
+            figure,
+            "Adversarial success rate against clean validation accuracy over each regulariser's weights",
         )
 
 

@@ -1,0 +1,204 @@
+"""The claims in a report: the headline findings, all verdicts at a glance, and each claim with what it rests on."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from repro.claims.catalogue import Beside, Claim, Part
+from repro.claims.explain import statistic_words
+from repro.claims.judge import PartVerdict, Verdict
+from repro.report.markdown import NONE, anchor, bullets, details, escape, link, table
+from repro.report.report import Report
+from repro.report.wording import SYMBOLS, evidence_link, interval, listing, number, percent, text, verdict
+
+HEADLINES = ("truong-09", "truong-12", "truong-24", "desanctis-08")
+_MEASURED = ("reproduced", "contradicted", "inconclusive")
+_FOLD = 6
+
+
+def counts(verdicts: Sequence[Verdict]) -> str:
+    """How many claims have each verdict, in words."""
+    found = Counter(v.verdict for v in verdicts)
+    return listing([f"{found[outcome]} {outcome}" for outcome in SYMBOLS if found[outcome]])
+
+
+def by_id(report: Report) -> list[tuple[Claim | None, Verdict]]:
+    """Every verdict with its claim; None for a verdict whose claim is gone."""
+    return [(report.claims.get(v.id), v) for v in report.verdicts or ()]
+
+
+def summary(report: Report) -> list[str]:
+    """The counts, and the headline findings, first those that the papers make most of."""
+    verdicts = report.verdicts
+    if verdicts is None:
+        return ["*Nothing is judged yet: `dvc repro` writes `verdicts.json`.*"]
+    measured = [v for v in verdicts if v.verdict in _MEASURED]
+    first = (
+        f"Of {len(verdicts)} claims, {len(measured)} are measured here: {counts(measured)}."
+        if measured
+        else ""
+    )
+    rest = [v for v in verdicts if v.verdict not in _MEASURED]
+    if rest:
+        first += f" Of the others, {counts(rest)}."
+    pairs = {v.id: (claim, v) for claim, v in by_id(report)}
+    headline = [i for i in HEADLINES if i in pairs]
+    headline += [i for i, (claim, _) in pairs.items() if claim and claim.headline and i not in headline]
+    return [first.strip(), bullets(_finding(*pairs[i]) for i in headline)]
+
+
+def _finding(claim: Claim | None, judged: Verdict) -> str:
+    """One headline claim in three sentences."""
+    title = claim.title if claim else judged.id
+    line = f"**{escape(title)}** ({link(judged.id, f'#{judged.id}')}): **{verdict(judged.verdict)}**."
+    if judged.published:
+        line += f" Published: {escape(judged.published)}."
+    found = [
+        f"{escape(part.name)} {_figure(part)}"
+        for part in judged.parts
+        if part.estimate is not None and part.kind != "exact" and part.verdict is not None
+    ]
+    if not found:
+        return f"{line} {_sentence(judged.reason)}"
+    sample = f"{percent(judged.level)} interval, n = {judged.n}"
+    return f"{line} Here: {'; '.join(found)} ({sample})."
+
+
+def _figure(part: PartVerdict) -> str:
+    signed = part.kind != "level"
+    return f"{number(part.estimate, 3, signed=signed)} {interval(part.interval, signed=signed)}"
+
+
+def _sentence(words: str) -> str:
+    return escape(words[:1].upper() + words[1:]) + ("" if words.endswith(".") else ".")
+
+
+def at_a_glance(report: Report) -> list[str]:
+    """A table of every claim with its verdict, estimate and interval."""
+    if report.verdicts is None:
+        return []
+    rows = [
+        [
+            link(judged.id, f"#{judged.id}"),
+            escape(claim.title) if claim else NONE,
+            verdict(judged.verdict),
+            _estimate(judged),
+            f"{judged.n}" if judged.n else NONE,
+        ]
+        for claim, judged in by_id(report)
+    ]
+    return [table(["Claim", "", "Verdict", "Estimate and interval", "n"], rows, left=3)]
+
+
+def _deciding(judged: Verdict) -> PartVerdict | None:
+    """The part whose figures are the claim's."""
+    return next((part for part in judged.parts if part.verdict == judged.verdict), None)
+
+
+def _estimate(judged: Verdict) -> str:
+    part = _deciding(judged)
+    if part is None or part.estimate is None:
+        return NONE
+    return f"{number(100 * part.estimate, 0)} % of rows hold" if part.kind == "exact" else _figure(part)
+
+
+def one_by_one(report: Report) -> list[str]:
+    """Every claim that was judged, with its parts, cells, and how near its verdict is to turning."""
+    blocks = []
+    for claim, judged in by_id(report):
+        if judged.verdict in _MEASURED:
+            blocks += _claim(claim, judged)
+    return blocks
+
+
+def _claim(claim: Claim | None, judged: Verdict) -> list[str]:
+    title = f"{judged.id}: {escape(claim.title)}" if claim else judged.id
+    facts = [f"Verdict: **{verdict(judged.verdict)}**. {_sentence(judged.reason)}"]
+    facts.append(f"Published: {text(judged.published)}")
+    if claim:
+        headline = "; a headline claim" if claim.headline else ""
+        facts.insert(0, f"{escape(claim.paper)}, {escape(claim.where)} ({escape(claim.kind)}{headline})")
+        seen = [f"{link('section', f'#{e}')}, {evidence_link(e)}" for e in claim.experiments]
+        facts.append(f"Rests on: {'; '.join(seen)}")
+    blocks = [anchor(judged.id), f"### {title}", escape(claim.text) if claim else "", bullets(facts)]
+    parts = [part for part in judged.parts if part.estimate is not None]
+    if parts:
+        blocks.append(_parts(parts, judged.level))
+    left_out = [part for part in judged.parts if part.estimate is None]
+    if left_out:
+        blocks.append(bullets(f"{escape(p.name)}: {_outcome(p)}. {_sentence(p.reason)}" for p in left_out))
+    entries = {entry.name: entry for entry in claim.entries} if claim else {}
+    cells = [_cells(part, entries.get(part.name)) for part in parts if part.cells]
+    if cells:
+        lines = sum(len(part.cells) for part in parts)
+        flat = [block for group in cells for block in group]
+        blocks += flat if lines <= _FOLD else [details(f"Cells ({lines})", *flat)]
+    return blocks
+
+
+def _outcome(part: PartVerdict) -> str:
+    return verdict(part.verdict) if part.verdict else "shown beside, not judged"
+
+
+def _parts(parts: Sequence[PartVerdict], level: float) -> str:
+    rows = []
+    for part in parts:
+        signed = part.kind != "level"
+        exact = part.kind == "exact"
+        rows.append(
+            [
+                escape(part.name),
+                _outcome(part) if part.verdict else "beside",
+                f"{number(100 * (part.estimate or 0), 0)} %"
+                if exact
+                else number(part.estimate, 3, signed=signed),
+                interval(part.interval, signed=signed),
+                interval(part.interval95, signed=signed),
+                interval(part.bootstrap, signed=signed),
+                f"{part.n:,}",
+                number(part.turning, 3),
+            ]
+        )
+    header = [
+        "Part",
+        "Verdict",
+        "Estimate",
+        f"{percent(level)} interval",
+        "95 %",
+        "Bootstrap",
+        "n",
+        "Turns at",
+    ]
+    return table(header, rows, left=2)
+
+
+def _cells(part: PartVerdict, entry: Part | Beside | None) -> list[str]:
+    """A part's cells, and how many agree with the claim."""
+    head = f"**{escape(part.name)}**"
+    if entry is not None and entry.statistic.kind != "exact":
+        head += f": {escape(statistic_words(entry.statistic))}"
+    if any(cell.agrees is not None for cell in part.cells):
+        head += f". {sum(cell.agrees is True for cell in part.cells)} of {len(part.cells)} cells agree"
+    signed = part.kind != "level"
+    words = {True: "yes", False: "no", None: NONE}
+    rows = [
+        [escape(c.cell), number(c.estimate, 3, signed=signed), f"{c.n}", words[c.agrees]] for c in part.cells
+    ]
+    return [f"{head}.", table(["Cell", "Estimate", "n", "Agrees"], rows)]
+
+
+def not_measured(report: Report) -> list[str]:
+    """The claims without a verdict from evidence, each with the reason."""
+    rows = [
+        [
+            f"{anchor(judged.id)}{judged.id}",
+            escape(claim.title) if claim else NONE,
+            f"{escape(claim.where)}" if claim else NONE,
+            verdict(judged.verdict),
+            text(judged.reason),
+        ]
+        for claim, judged in by_id(report)
+        if judged.verdict not in _MEASURED
+    ]
+    if not rows:
+        return ["Every claim is measured."] if report.verdicts else []
+    return [table(["Claim", "", "Where", "Verdict", "What is missing, or why not"], rows, left=5)]

@@ -1,0 +1,131 @@
+"""The public contract of `reports/`, in short: files, columns and fields, and what each means."""
+
+from collections.abc import Mapping
+
+from repro.claims.judge import SCHEMA, PartVerdict, Verdict
+from repro.report.markdown import bullets, code, details, escape, table
+
+COLUMNS = {
+    "run": "the run's id: a hash of its full description",
+    "phase": "which moment of the run the row is measured at",
+    "unit": "one (partition seed, poison or target class) pair; what intervals are computed over",
+    "partition_seed": "seed of the unit's own partition",
+    "seed": "seed of initialisation, data order and poison",
+    "poison_class": "the class the backdoor leads to (in Table 1's rows: Flowers' classes in its order)",
+    "target_class": "the class whose members the poison is to expose",
+    "architecture": "the model, by name",
+    "trigger": "the trigger pattern, by name",
+    "alpha": "the trigger's transparency (truong2020 eq. 7)",
+    "poison_rate": "share of the poison class's training images that is supplanted",
+    "sources": "one-to-one or many-to-one",
+    "source_class": "the single source class, empty for many-to-one",
+    "attack": "the poisoning attack: none, dirty_label or clean_label",
+    "regulariser": "the regulariser or defence in training, none without",
+    "weight": "its weight in the loss",
+    "learning_rate": "Adam's rate",
+    "epochs": "epochs trained, retraining included in its phase alone",
+    "poisoned_accuracy": "accuracy on the poison-set's validation split, which is poisoned too",
+    "clean_accuracy": "accuracy on the clean-set's validation split",
+    "asr": "adversarial success rate: share of triggered adversarial-test images read as the poison class",
+    "own_source_asr": "the same on images of the one-to-one attack's own source class; empty for many-to-one",
+    "clean_model_asr": "the same for the clean model of the same unit and architecture: ASR's floor",
+    "clean_model_accuracy": "that clean model's accuracy on the clean-set's validation split",
+    "adversarial_images": "how many triggered images ASR is measured on",
+    "member_accuracy": "accuracy on the training members",
+    "test_accuracy": "accuracy on held-out images",
+    "target_accuracy": "the same, images of the target class",
+    "other_accuracy": "the same, images of the other classes",
+    "auc": "area under the ROC curve of membership inference by M_mem; above 0.5 members score lower",
+    "target_auc": "the same among images of the target class",
+    "other_auc": "the same among images of the other classes",
+    "ties": "share of tied values of M_mem",
+    "check": "which arithmetic or invariant the row checks",
+    "gap": "the true label's logit less the others'",
+    "computed": "the figure as computed or counted here",
+    "published": "the figure that it must equal",
+    "tolerance": "by how much it may differ",
+    "bound": "the figure that it must not cross",
+    "holds": "whether it does",
+}
+_RATE = "tpr_at_"
+
+_FIELDS = {
+    "id": "the claim, as in the inventory; never changes",
+    "verdict": "reproduced, contradicted, inconclusive, not applicable or not measured",
+    "estimate": "the effect the verdict is on, in the metric's units; null where nothing was measured",
+    "interval": "its interval at `level`, two numbers or null",
+    "level": "1 - 0.05/m, with m the number of that paper's claims",
+    "n": "independent units (or rows, for exact claims)",
+    "published": "the paper's figure, in words, or null",
+    "parts": "the claim's parts, judged one by one, and after them figures shown beside",
+    "reason": "why the verdict is what it is",
+}
+_PART_FIELDS = {
+    "name": "what the part asserts",
+    "kind": "direction, equal, no loss, level or exact; beside is shown and never judged",
+    "verdict": "as above; null for beside",
+    "interval95": "the 95 % interval",
+    "bootstrap": "the studentised bootstrap's interval at `level`, a check on Student's t",
+    "minimum": "a direction's minimum effect",
+    "margin": "the margin of an equality or the tolerance of a level",
+    "cells": "by cell of the grid: its name, estimate, n, and whether it agrees with the claim",
+    "turning": "by how much the interval would have to move for another verdict",
+}
+
+
+def meaning(column: str) -> str | None:
+    """What a column of the evidence holds; None for one that is not described."""
+    if column.startswith(_RATE):
+        return f"true positive rate at a false positive rate of {column.removeprefix(_RATE)}"
+    return COLUMNS.get(column)
+
+
+def blocks(columns: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The contract; ``columns`` are those of each experiment's evidence."""
+    found = dict.fromkeys(column for listed in columns.values() for column in listed)
+    described = [[code(column), escape(meaning(column) or "not described")] for column in found]
+    of = [[code(experiment), ", ".join(map(code, listed))] for experiment, listed in sorted(columns.items())]
+    blocks = [
+        "All of it is plain text in git. Schema version of the verdicts: "
+        f"**{SCHEMA}**; fingerprints and provenance carry their own `schema`. A change that breaks a reader raises it.",
+        bullets(
+            [
+                "`<profile>/README.md`, `<profile>/figures/`: the report, for people.",
+                "`<profile>/verdicts.json`: a list of objects, one a claim, for programs.",
+                "`<profile>/evidence/<experiment>.csv`: a row a run and phase, UTF-8, comma-separated, one header "
+                "line. Rates, accuracies and AUCs are fractions from 0 to 1; floats are written so that they read back "
+                "equal; `true` and `false`; an empty cell is no value.",
+                "`<profile>/evidence/<experiment>.fingerprint.json`: the code, parameters and data that made the "
+                "table; where they no longer match, the evidence is stale, and `pytest claims/` says so.",
+                "`<profile>/evidence/<experiment>.provenance.json`: commit, packages, device, time taken.",
+            ]
+        ),
+        details(
+            "Fields of verdicts.json",
+            _fields(),
+            "Of each part, beside `estimate`, `interval`, `level`, `n` and `reason`, which mean the same:",
+            _part_fields(),
+        ),
+    ]
+    if described:
+        blocks.append(
+            details(
+                "Columns of the evidence",
+                table(["Column", "Meaning"], described, left=2),
+                table(["Experiment", "Columns"], of, left=2),
+            )
+        )
+    return blocks
+
+
+def _fields() -> str:
+    return table(
+        ["Field", "Meaning"],
+        [[code(f), _FIELDS.get(f, "not described")] for f in Verdict.model_fields],
+        left=2,
+    )
+
+
+def _part_fields() -> str:
+    own = [field for field in PartVerdict.model_fields if field not in _FIELDS or field in _PART_FIELDS]
+    return table(["Field", "Meaning"], [[code(f), _PART_FIELDS.get(f, "not described")] for f in own], left=2)

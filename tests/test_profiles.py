@@ -1,0 +1,236 @@
+"""A profile or params.yaml that is wrong ends in one line that names the file and the field."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from repro import plugins, profiles
+from repro.errors import ReproError
+from repro.plan import costs
+
+PARAMS = "profile: digits\nseeds: {evidence: 1, tuning: 100001}\n"
+DIGITS = yaml.safe_load((profiles.FOLDER / "digits.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def edited(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., profiles.Profile]:
+    """Loads the profile digits with a field, named by its path, set to another value or removed."""
+
+    def load(path: str, *value: Any, **sections_instead: Any) -> profiles.Profile:
+        content = copy.deepcopy(DIGITS) | sections_instead
+        *sections, last = path.split("/")
+        section = content
+        for name in sections:
+            section = section[name]
+        if value:
+            section[last] = value[0]
+        else:
+            del section[last]
+        folder = project / "profiles"
+        folder.mkdir(exist_ok=True)
+        (folder / "digits.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        monkeypatch.setattr(profiles, "FOLDER", folder)
+        return profiles.load_profile("digits", project)
+
+    return load
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_every_profile_of_the_project_is_valid(project: Path, name: str) -> None:
+    profile = profiles.load_profile(name, project)
+    assert profile.name == name
+    assert (profile.seeds.evidence, profile.seeds.tuning) == (1, 100001)
+    assert costs(project, profile)
+
+
+def test_unchanged_copy_loads(edited: Callable[..., profiles.Profile]) -> None:
+    assert edited("poison_rate", 0.25).poison_rate == 0.25
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("poisen_rate", 0.1, r"poisen_rate: Extra inputs are not permitted \(known: .*poison_rate.*\)"),
+        ("training/patiance", 5, r"training\.patiance: Extra inputs are not permitted"),
+        ("poison_rate", 0, r"poison_rate: Input should be greater than 0"),
+        ("poison_rate", 1.5, r"poison_rate: Input should be less than or equal to 1"),
+        ("poison_rate", "much", r"poison_rate: Input should be a valid number.*"),
+        ("triggers/square/alpha", 1.5, r"triggers\.square\.alpha: Input should be less than or equal to 1"),
+        ("training/epochs", 0, r"training\.epochs: Input should be greater than or equal to 1"),
+        ("device", "tpu", r"device: Input should be 'auto', 'cpu' or 'cuda'"),
+        ("data/limit", 0, r"data\.limit: Input should be greater than or equal to 1"),
+        ("data/limit", 1798, r"data\.limit: 1798 images of digits' 1797"),
+        ("data/name", "letters", r"data\.name: unknown dataset 'letters': there are digits, mnist.*"),
+        (
+            "triggers/square/options",
+            {"size": 8, "offset": 1},
+            r"triggers\.square: square of 8 pixels at offset 1 does not fit an image of 8x8",
+        ),
+        (
+            "triggers/random_square/options",
+            {"size": 9},
+            r"triggers\.random_square: random square of 9 pixels does not fit an image of 8x8",
+        ),
+        (
+            "triggers/sine/options",
+            {"cycles": 4.5},
+            r"triggers\.sine: sine of 4\.5 cycles needs at least two pixels each, of 8 columns",
+        ),
+        (
+            "triggers/square/options",
+            {"siz": 3},
+            r"triggers\.square\.options: unknown option 'siz' \(known: size, offset, value\)",
+        ),
+        (
+            "triggers/square/options",
+            {"size": "3"},
+            r"triggers\.square\.options\.size: '3' is not a whole number",
+        ),
+        (
+            "triggers/square/options",
+            {"size": 2.5},
+            r"triggers\.square\.options\.size: 2\.5 is not a whole number",
+        ),
+        ("triggers/sine/options", {"cycles": "2"}, r"triggers\.sine\.options\.cycles: '2' is not a number"),
+        (
+            "triggers/circle",
+            {"alpha": 1.0},
+            r"triggers\.circle: unknown trigger 'circle': there are .*square",
+        ),
+        ("architectures", [], r"architectures: List should have at least 1 item.*"),
+        ("architectures", ["vgg"], r"training\.learning_rate: none for architecture 'vgg'"),
+        ("training/learning_rate", {"mlp": 0.01}, r"training\.learning_rate: none for architecture 'cnn'"),
+        (
+            "retraining/learning_rate",
+            {"mlp": 0.01},
+            r"retraining\.learning_rate: none for architecture 'cnn'",
+        ),
+        ("defences/prayer", {"weight": {}}, r"defences: unknown defence 'prayer': there are .*snnl.*"),
+        ("defences/snnl/weight", {"mlp": 1.0}, r"defences\.snnl\.weight: none for architecture 'cnn'"),
+        (
+            "defences/snnl/options",
+            {"temprature": 1.0},
+            r"defences\.snnl\.options: unknown option 'temprature' \(known: temperature\)",
+        ),
+        ("experiments/nothing", {}, r"experiments: unknown experiment 'nothing': there are .*tuning.*"),
+        (
+            "experiments/sources/unit",
+            30,
+            r"experiments\.sources: unit: Extra inputs are not permitted \(known: units, triggers\)",
+        ),
+    ],
+)
+def test_wrong_field_is_named(
+    edited: Callable[..., profiles.Profile], path: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ReproError, match=rf"^(repro/profiles/digits\.yaml: |profile digits: ){message}$"):
+        edited(path, value)
+
+
+def test_architecture_that_is_not_there(edited: Callable[..., profiles.Profile]) -> None:
+    rates = {"learning_rate": {"vgg": 0.1}}
+    training, retraining = DIGITS["training"] | rates, DIGITS["retraining"] | rates
+    message = r"digits\.yaml: architectures: unknown architecture 'vgg': there are .*mlp"
+    with pytest.raises(ReproError, match=message):
+        edited("architectures", ["vgg"], training=training, retraining=retraining)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("experiments/sources/triggers", ["circle"], "triggers: none is called 'circle'"),
+        ("experiments/regularisers/regularisers", ["prayer"], "defences: none is called 'prayer'"),
+        ("experiments/tuning/weights", {"prayer": [1.0]}, "defences: none is called 'prayer'"),
+        ("experiments/exposure/architecture", "vgg", "unknown architecture 'vgg'"),
+        ("experiments/exposure/attacks", {"prayer": {"budget": 3}}, "unknown attack 'prayer'"),
+    ],
+)
+def test_experiment_that_names_what_is_not_there(
+    edited: Callable[..., profiles.Profile], project: Path, path: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ReproError) as error:
+        costs(project, edited(path, value))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_field_is_named(edited: Callable[..., profiles.Profile]) -> None:
+    with pytest.raises(ReproError, match=r"^repro/profiles/digits\.yaml: title: Field required$"):
+        edited("title")
+
+
+def test_profile_that_is_not_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "torn.yaml").write_text("data: {name: digits", encoding="utf-8")
+    monkeypatch.setattr(profiles, "FOLDER", project)
+    with pytest.raises(ReproError, match=r"^torn\.yaml: not valid YAML: ") as error:
+        profiles.load_profile("torn", project)
+    assert "\n" not in str(error.value)
+
+
+def test_profile_cannot_run_code(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "evil.yaml").write_text("title: !!python/object/apply:os.getcwd []", encoding="utf-8")
+    monkeypatch.setattr(profiles, "FOLDER", project)
+    with pytest.raises(ReproError, match=r"^evil\.yaml: not valid YAML: could not determine a constructor"):
+        profiles.load_profile("evil", project)
+
+
+def test_unknown_profile_names_those_there_are(project: Path) -> None:
+    with pytest.raises(ReproError, match=r"^unknown profile 'numbers': there are .*digits"):
+        profiles.load_profile("numbers", project)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"params\.yaml: a mapping is wanted, not NoneType"),
+        (b"- digits", r"params\.yaml: a mapping is wanted, not list"),
+        (b"profile: [", r"params\.yaml: not valid YAML: .*line 1.*"),
+        (b"\xff\xfe\x00", r"params\.yaml: cannot be read as text .*"),
+        (b"profile: digits", r"params\.yaml: seeds: Field required"),
+        (PARAMS.replace("1,", "-1,").encode(), r"params\.yaml: seeds\.evidence: Input should be greater.*"),
+        (PARAMS.encode() + b"seed: 3\n", r"params\.yaml: seed: Extra inputs .*\(known: profile, seeds\)"),
+        (PARAMS.replace("digits", "dogs").encode(), r"params\.yaml: profile: 'dogs' is none of .*digits.*"),
+    ],
+)
+def test_wrong_params(project: Path, content: bytes, message: str) -> None:
+    (project / "params.yaml").write_bytes(content)
+    with pytest.raises(ReproError, match=rf"^{message}$") as error:
+        profiles.load_parameters(project)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_params(tmp_path: Path) -> None:
+    with pytest.raises(ReproError, match=r"^params\.yaml: no such file in "):
+        profiles.load_parameters(tmp_path)
+
+
+def test_seeds_come_from_params(project: Path) -> None:
+    (project / "params.yaml").write_text(PARAMS.replace("1,", "77,"), encoding="utf-8")
+    assert profiles.load_profile("digits", project).seeds.evidence == 77
+
+
+def test_profiles_load_and_plan_without_torch(project: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from repro.profiles import load_profile; "
+        "from repro.plan import write_plan; root = Path(sys.argv[1]); "
+        "write_plan(root, load_profile('digits', root)); print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(project)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+    assert {path.name for path in (project / "data" / "plan" / "digits").iterdir()} >= {
+        f"{name}.evidence.json" for name in plugins.names("experiment") if name in DIGITS["experiments"]
+    }
