@@ -31,7 +31,10 @@ def main() -> None:
         print(f"repro: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("repro: interrupted; finished fleets are kept, the same command goes on from them", file=sys.stderr)
+        print(
+            "repro: interrupted; finished fleets are kept, the same command goes on from them",
+            file=sys.stderr,
+        )
         sys.stderr.flush()
         # Leaves without waiting for the workers, which end with this process.
         import os
@@ -50,7 +53,9 @@ def _profile_name(profile: str | None) -> str:
 
 
 @app.command("list")
-def list_(kind: Annotated[str | None, typer.Argument(help="One kind only, such as experiments.")] = None) -> None:
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="One kind only, such as experiments.")] = None,
+) -> None:
     """Datasets, attacks, triggers, defences, architectures, experiments, claims and profiles."""
     from repro.listing import listing
 
@@ -61,7 +66,8 @@ def list_(kind: Annotated[str | None, typer.Argument(help="One kind only, such a
 def fetch(
     dataset: Annotated[str | None, typer.Argument(help="A dataset; the profile's when left out.")] = None,
     mirror: Annotated[
-        str | None, typer.Option(help="A folder or URL that holds copies of the files.", envvar="REPRO_MIRROR")
+        str | None,
+        typer.Option(help="A folder or URL that holds copies of the files.", envvar="REPRO_MIRROR"),
     ] = None,
     profile: Profiled = None,
 ) -> None:
@@ -94,7 +100,9 @@ def plan(profile: Profiled = None) -> None:
 @app.command()
 def run(
     experiment: str,
-    phase: Annotated[str | None, typer.Option(help="One phase only; all, and the evidence, when left out.")] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="One phase only; all, and the evidence, when left out.")
+    ] = None,
     profile: Profiled = None,
 ) -> None:
     """Train an experiment's fleets; those already finished are taken from the store."""

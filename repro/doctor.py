@@ -213,19 +213,20 @@ def lock_file(path: Path) -> str:
         return "not there; `dvc repro` makes it"
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return damaged
-    if (
-        not isinstance(content, dict)
-        or "schema" not in content
-        or not isinstance(content.get("stages"), dict)
-    ):
+    if not text.endswith("\n") or not isinstance(content, dict):
         return damaged
-    return "whole" if all(map(_is_stage, content["stages"].values())) else damaged
+    stages = content.get("stages")
+    if "schema" not in content or not isinstance(stages, dict):
+        return damaged
+    return "whole" if all(map(_is_stage, stages.values())) else damaged
 
 
 def _is_stage(stage: Any) -> bool:
-    if not isinstance(stage, dict) or "cmd" not in stage:
+    if not isinstance(stage, dict) or not stage.get("cmd"):
         return False
-    entries = [entry for part in ("deps", "outs") for entry in stage.get(part) or []]
-    return all(
-        isinstance(entry, dict) and {"path", "hash", "md5", "size"} <= entry.keys() for entry in entries
-    )
+    parts = [stage.get(part, []) for part in ("deps", "outs")]
+    return all(isinstance(part, list) and all(map(_is_entry, part)) for part in parts)
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and {"path", "hash", "md5", "size"} <= entry.keys()

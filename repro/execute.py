@@ -107,7 +107,9 @@ def run_phase(root: Path, profile: Profile, name: str, phase_name: str, say: Say
 def _parent(root: Path, profile: Profile, name: str, phase: Phase, fleet: Fleet) -> Path | None:
     if phase.after is None or phase.parent is None:
         return None
-    path = phase_folder(root, profile.name, name, phase.after) / f"{phase.parent(profile, fleet).id}.safetensors"
+    path = (
+        phase_folder(root, profile.name, name, phase.after) / f"{phase.parent(profile, fleet).id}.safetensors"
+    )
     if not path.is_file():
         raise ReproError(
             f"{name} {phase.name}: its weights of phase {phase.after} are missing; run that first"
@@ -116,7 +118,11 @@ def _parent(root: Path, profile: Profile, name: str, phase: Phase, fleet: Fleet)
 
 
 def _train_all(pending: list[Task], workers: int, progress: Progress) -> None:
-    if not pending:
+    if min(len(pending), workers) <= 1:
+        process.prepare()
+        for task in pending:
+            train_task(task)
+            progress.advance()
         return
     executor = ProcessPoolExecutor(
         min(workers, len(pending)), mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker

@@ -71,7 +71,7 @@ def test_unchanged_copy_loads(edited: Callable[..., profiles.Profile]) -> None:
         ("training/epochs", 0, r"training\.epochs: Input should be greater than or equal to 1"),
         ("device", "tpu", r"device: Input should be 'auto', 'cpu' or 'cuda'"),
         ("data/limit", 0, r"data\.limit: Input should be greater than or equal to 1"),
-        ("data/limit", 1798, r"data\.limit: 1798 images of digits' 1797"),
+        ("data/limit", 1798, r"data\.limit: 1798, but digits has 1797 images"),
         ("data/name", "letters", r"data\.name: unknown dataset 'letters': there are digits, mnist.*"),
         (
             "triggers/square/options",

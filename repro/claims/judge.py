@@ -18,7 +18,7 @@ from repro.claims.catalogue import Beside, Claim, Exact, Part, load_claims
 from repro.claims.exactness import failing_rows, rows_of
 from repro.claims.facts import ProfileFacts, profile_facts
 from repro.claims.rules import Outcome, decide, turning
-from repro.claims.sample import Sample, draw
+from repro.claims.sample import Sample, draw, left_out
 from repro.claims.statistics import bootstrap_t_interval, t_interval
 from repro.errors import ReproError
 from repro.evidence.files import write_json
@@ -92,6 +92,12 @@ def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Ver
             return _unjudged(claim, "not measured", reason)
         if experiment not in tables:
             raise ReproError(f"{experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it")
+    for part in claim.parts:
+        if _applies(part, facts) and not isinstance(part.statistic, Exact):
+            missing = left_out(part.statistic, tables[part.experiment])
+            if missing:
+                reason = f"profile {facts.name} has no run of {part.experiment} with {missing}"
+                return _unjudged(claim, "not measured", reason)
     judged = [_judge_part(claim, part, tables, facts) for part in claim.parts]
     shown = [_beside(claim, entry, tables) for entry in claim.beside]
     verdict = _combine([part.verdict for part in judged])

@@ -60,6 +60,17 @@ def _sides(statistic: Measured) -> list[_Side]:
     return [_Side(c, statistic.metric, statistic.minus) for c in (statistic.treatment, statistic.baseline)]
 
 
+def left_out(statistic: Measured, table: Table) -> str | None:
+    """What the statistic asks for and no row of the table has, such as a trigger outside the profile's grid."""
+    for condition in (statistic.where, *(side.condition for side in _sides(statistic))):
+        for column, wanted in condition.items():
+            found = set(table.values(column)) if column in table.columns else set()
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                if value not in found:
+                    return wording({column: value})
+    return None
+
+
 def draw(statistic: Measured, table: Table, experiment: str) -> Sample:
     """The sample of a statistic from the experiment's table; ReproError where it is incomplete."""
     sides = _sides(statistic)

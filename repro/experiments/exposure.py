@@ -19,7 +19,10 @@ from repro.runs import Defence, Fleet
 from repro.training.recipe import Recipe
 
 LEVELS = 10
-ATTACKS = {"dirty_label": "dirty_label", "feature_collision": "clean_label"}  # pieces, by the documents' names
+ATTACKS = {
+    "dirty_label": "dirty_label",
+    "feature_collision": "clean_label",
+}  # pieces, by the documents' names
 
 
 class AttackSettings(Strict):
@@ -49,7 +52,9 @@ def _encoder_runs(profile: Profile) -> list[EncoderRun]:
     recipe = Recipe(s.learning_rate, s.batch_size, s.encoder_epochs)
     among = units(profile.seeds.evidence, s.units, profile.classes())
     return [
-        EncoderRun(u.name, profile.dataset(), u.partition_seed, s.architecture, recipe, s.members, s.nonmembers)
+        EncoderRun(
+            u.name, profile.dataset(), u.partition_seed, s.architecture, recipe, s.members, s.nonmembers
+        )
         for u in among
     ]
 
@@ -153,7 +158,9 @@ EXPERIMENT = Experiment(
     reproduces="the study that sections 2.5 and 4.2 propose",
     phases=(
         Phase("train", "repro.training.exposure:train_encoders", _encoders, keeps_weights=True),
-        Phase("expose", "repro.training.exposure:train_victims", _victims, after="train", parent=_encoders_of),
+        Phase(
+            "expose", "repro.training.exposure:train_victims", _victims, after="train", parent=_encoders_of
+        ),
     ),
     rows=_rows,
 )

@@ -76,7 +76,9 @@ def _table_1_rows() -> list[Row]:
         total = poisoned_count(POISON_RATE, sizes[t])
         rows.append(_row("expected_samples", t, None, None, total, PUBLISHED_POISONED[t], 0))
         draws = expected_draws(total, sizes, [c for c in sizes if c != t])
-        rows += [_row("drawn_per_source", t, c, None, d, PUBLISHED_DRAWS[t][c], 0.051) for c, d in draws.items()]
+        rows += [
+            _row("drawn_per_source", t, c, None, d, PUBLISHED_DRAWS[t][c], 0.051) for c, d in draws.items()
+        ]
         rate = total / sum(FLOWERS)
         printed = _row("effective_rate", t, None, None, rate, PUBLISHED_RATES[t], 0.00051)
         right = CORRECTED_RATES.get(t, PUBLISHED_RATES[t])
@@ -91,7 +93,12 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
         t = run.backdoor.poison_class if run.backdoor else -1
 
         def exactly(
-            check: str, pair: list[int], source: int | None = None, *, unit: str = run.unit, poison_class: int = t
+            check: str,
+            pair: list[int],
+            source: int | None = None,
+            *,
+            unit: str = run.unit,
+            poison_class: int = t,
         ) -> Row:
             return _row(check, poison_class, source, unit, pair[0], pair[1], 0)
 

@@ -70,7 +70,8 @@ def _train(profile: Profile) -> list[Fleet]:
 def _rows(profile: Profile, records: Records) -> list[Row]:
     floor = clean_floor(_clean(profile), records["train"])
     return [
-        backdoor_row(run, "tuned", records["train"][run.id], floor) | {"learning_rate": run.recipe.learning_rate}
+        backdoor_row(run, "tuned", records["train"][run.id], floor)
+        | {"learning_rate": run.recipe.learning_rate}
         for run in _poisoned(profile)
     ]
 
@@ -85,7 +86,9 @@ def chosen_learning_rates(table: Table) -> dict[str, float]:
     for architecture in map(str, table.values("architecture")):
         plain = table.where(architecture=architecture, regulariser="none")
         rates = sorted(cast(float, rate) for rate in plain.values("learning_rate"))
-        chosen[architecture] = max(rates, key=lambda rate: (_accuracy(plain.where(learning_rate=rate)), -rate))
+        chosen[architecture] = max(
+            rates, key=lambda rate: (_accuracy(plain.where(learning_rate=rate)), -rate)
+        )
     return chosen
 
 

@@ -6,9 +6,23 @@ from collections.abc import Sequence
 from repro.claims.catalogue import Beside, Claim, Part
 from repro.claims.explain import statistic_words
 from repro.claims.judge import PartVerdict, Verdict
-from repro.report.markdown import NONE, anchor, bullets, details, escape, link, table
+from repro.claims.sample import draw
+from repro.report.markdown import NONE, SPACE, anchor, bullets, details, escape, link, table
 from repro.report.report import Report
-from repro.report.wording import SYMBOLS, evidence_link, interval, listing, number, percent, text, verdict
+from repro.report.sections import experiment_title
+from repro.report.wording import (
+    SYMBOLS,
+    arrow,
+    capital,
+    evidence_link,
+    interval,
+    listing,
+    metric,
+    number,
+    percent,
+    text,
+    verdict,
+)
 
 HEADLINES = ("truong-09", "truong-12", "truong-24", "desanctis-08")
 _MEASURED = ("reproduced", "contradicted", "inconclusive")
@@ -21,9 +35,27 @@ def counts(verdicts: Sequence[Verdict]) -> str:
     return listing([f"{found[outcome]} {outcome}" for outcome in SYMBOLS if found[outcome]])
 
 
-def by_id(report: Report) -> list[tuple[Claim | None, Verdict]]:
-    """Every verdict with its claim; None for a verdict whose claim is gone."""
-    return [(report.claims.get(v.id), v) for v in report.verdicts or ()]
+def in_order(report: Report) -> list[tuple[Claim | None, Verdict]]:
+    """Every verdict with its claim (None where the claim is gone): headlines, others measured, then the rest."""
+    pairs = [(report.claims.get(v.id), v) for v in report.verdicts or ()]
+
+    def place(pair: tuple[Claim | None, Verdict]) -> tuple[int, int]:
+        claim, judged = pair
+        if judged.id in HEADLINES:
+            return 0, HEADLINES.index(judged.id)
+        if claim and claim.headline:
+            return 1, 0
+        return (2, 0) if judged.verdict in _MEASURED else (3, 0)
+
+    return sorted(pairs, key=place)
+
+
+def _levels(report: Report, entry: Part | Beside | None) -> tuple[float, float] | None:
+    """Means of a comparison's baseline and treatment; None where the statistic compares no two conditions."""
+    if entry is None or entry.statistic.kind != "contrast" or entry.experiment not in report.tables:
+        return None
+    sample = draw(entry.statistic, report.tables[entry.experiment], entry.experiment)
+    return float(sample.baseline.mean()), float(sample.treatment.mean())
 
 
 def summary(report: Report) -> list[str]:
@@ -40,36 +72,42 @@ def summary(report: Report) -> list[str]:
     rest = [v for v in verdicts if v.verdict not in _MEASURED]
     if rest:
         first += f" Of the others, {counts(rest)}."
-    pairs = {v.id: (claim, v) for claim, v in by_id(report)}
-    headline = [i for i in HEADLINES if i in pairs]
-    headline += [i for i, (claim, _) in pairs.items() if claim and claim.headline and i not in headline]
-    return [first.strip(), bullets(_finding(*pairs[i]) for i in headline)]
+    headline = [(c, v) for c, v in in_order(report) if v.id in HEADLINES or (c and c.headline)]
+    return [first.strip(), bullets(_finding(report, *pair) for pair in headline)]
 
 
-def _finding(claim: Claim | None, judged: Verdict) -> str:
-    """One headline claim in three sentences."""
+def _finding(report: Report, claim: Claim | None, judged: Verdict) -> str:
+    """One headline claim: verdict, published figure, and ours part by part."""
     title = claim.title if claim else judged.id
     line = f"**{escape(title)}** ({link(judged.id, f'#{judged.id}')}): **{verdict(judged.verdict)}**."
     if judged.published:
         line += f" Published: {escape(judged.published)}."
-    found = [
-        f"{escape(part.name)} {_figure(part)}"
-        for part in judged.parts
-        if part.estimate is not None and part.kind != "exact" and part.verdict is not None
-    ]
+    entries = _entries(claim)
+    found = []
+    for part in judged.parts:
+        if part.estimate is None or part.kind == "exact":
+            continue
+        levels = _levels(report, entries.get(part.name))
+        means = f"{arrow(*levels, 3)}, difference " if levels else ""
+        beside = "" if part.verdict else " (beside the claim, not judged)"
+        found.append(f"{escape(capital(part.name))}: {means}{_figure(part)}{beside}")
     if not found:
         return f"{line} {_sentence(judged.reason)}"
-    sample = f"{percent(judged.level)} interval, n = {judged.n}"
-    return f"{line} Here: {'; '.join(found)} ({sample})."
+    sample = f"Here, with the {percent(judged.level)} interval over {judged.n} units:"
+    return "\n".join([f"{line} {sample}", *(f"  - {words}." for words in found)])
+
+
+def _entries(claim: Claim | None) -> dict[str, Part | Beside]:
+    return {entry.name: entry for entry in claim.entries} if claim else {}
 
 
 def _figure(part: PartVerdict) -> str:
     signed = part.kind != "level"
-    return f"{number(part.estimate, 3, signed=signed)} {interval(part.interval, signed=signed)}"
+    return f"{number(part.estimate, 3, signed=signed)}{SPACE}{interval(part.interval, signed=signed)}"
 
 
 def _sentence(words: str) -> str:
-    return escape(words[:1].upper() + words[1:]) + ("" if words.endswith(".") else ".")
+    return escape(capital(words)) + ("" if words.endswith(".") else ".")
 
 
 def at_a_glance(report: Report) -> list[str]:
@@ -78,15 +116,14 @@ def at_a_glance(report: Report) -> list[str]:
         return []
     rows = [
         [
-            link(judged.id, f"#{judged.id}"),
-            escape(claim.title) if claim else NONE,
+            f"{link(judged.id, f'#{judged.id}')} {escape(claim.title) if claim else ''}".strip(),
             verdict(judged.verdict),
-            _estimate(judged),
-            f"{judged.n}" if judged.n else NONE,
+            _estimate(claim, judged),
+            f"{judged.n:,}" if judged.n else NONE,
         ]
-        for claim, judged in by_id(report)
+        for claim, judged in in_order(report)
     ]
-    return [table(["Claim", "", "Verdict", "Estimate and interval", "n"], rows, left=3)]
+    return [table(["Claim", "Verdict", "Estimate and interval", "n"], rows, left=2)]
 
 
 def _deciding(judged: Verdict) -> PartVerdict | None:
@@ -94,30 +131,36 @@ def _deciding(judged: Verdict) -> PartVerdict | None:
     return next((part for part in judged.parts if part.verdict == judged.verdict), None)
 
 
-def _estimate(judged: Verdict) -> str:
+def _estimate(claim: Claim | None, judged: Verdict) -> str:
+    """What the deciding part measures, with its estimate and interval."""
     part = _deciding(judged)
     if part is None or part.estimate is None:
         return NONE
-    return f"{number(100 * part.estimate, 0)} % of rows hold" if part.kind == "exact" else _figure(part)
+    entry = _entries(claim).get(part.name)
+    if part.kind == "exact" or entry is None or entry.statistic.kind == "exact":
+        return f"{number(100 * part.estimate, 0)} % of rows hold" if part.kind == "exact" else _figure(part)
+    return f"{escape(metric(entry.statistic.metric, entry.statistic.minus))} {_figure(part)}"
 
 
 def one_by_one(report: Report) -> list[str]:
     """Every claim that was judged, with its parts, cells, and how near its verdict is to turning."""
     blocks = []
-    for claim, judged in by_id(report):
+    for claim, judged in in_order(report):
         if judged.verdict in _MEASURED:
-            blocks += _claim(claim, judged)
+            blocks += _claim(report, claim, judged)
     return blocks
 
 
-def _claim(claim: Claim | None, judged: Verdict) -> list[str]:
+def _claim(report: Report, claim: Claim | None, judged: Verdict) -> list[str]:
     title = f"{judged.id}: {escape(claim.title)}" if claim else judged.id
     facts = [f"Verdict: **{verdict(judged.verdict)}**. {_sentence(judged.reason)}"]
     facts.append(f"Published: {text(judged.published)}")
     if claim:
         headline = "; a headline claim" if claim.headline else ""
         facts.insert(0, f"{escape(claim.paper)}, {escape(claim.where)} ({escape(claim.kind)}{headline})")
-        seen = [f"{link('section', f'#{e}')}, {evidence_link(e)}" for e in claim.experiments]
+        seen = [
+            f"{link(experiment_title(report, e), f'#{e}')}, {evidence_link(e)}" for e in claim.experiments
+        ]
         facts.append(f"Rests on: {'; '.join(seen)}")
     blocks = [anchor(judged.id), f"### {title}", escape(claim.text) if claim else "", bullets(facts)]
     parts = [part for part in judged.parts if part.estimate is not None]
@@ -126,8 +169,8 @@ def _claim(claim: Claim | None, judged: Verdict) -> list[str]:
     left_out = [part for part in judged.parts if part.estimate is None]
     if left_out:
         blocks.append(bullets(f"{escape(p.name)}: {_outcome(p)}. {_sentence(p.reason)}" for p in left_out))
-    entries = {entry.name: entry for entry in claim.entries} if claim else {}
-    cells = [_cells(part, entries.get(part.name)) for part in parts if part.cells]
+    entries = _entries(claim)
+    cells = [_cells(report, part, entries.get(part.name)) for part in parts if part.cells]
     if cells:
         lines = sum(len(part.cells) for part in parts)
         flat = [block for group in cells for block in group]
@@ -166,16 +209,18 @@ def _parts(parts: Sequence[PartVerdict], level: float) -> str:
         "95 %",
         "Bootstrap",
         "n",
-        "Turns at",
+        "Turns by",
     ]
     return table(header, rows, left=2)
 
 
-def _cells(part: PartVerdict, entry: Part | Beside | None) -> list[str]:
+def _cells(report: Report, part: PartVerdict, entry: Part | Beside | None) -> list[str]:
     """A part's cells, and how many agree with the claim."""
     head = f"**{escape(part.name)}**"
     if entry is not None and entry.statistic.kind != "exact":
         head += f": {escape(statistic_words(entry.statistic))}"
+    if levels := _levels(report, entry):
+        head += f"; baseline \u2192 treatment {arrow(*levels, 3)}"
     if any(cell.agrees is not None for cell in part.cells):
         head += f". {sum(cell.agrees is True for cell in part.cells)} of {len(part.cells)} cells agree"
     signed = part.kind != "level"
@@ -190,15 +235,14 @@ def not_measured(report: Report) -> list[str]:
     """The claims without a verdict from evidence, each with the reason."""
     rows = [
         [
-            f"{anchor(judged.id)}{judged.id}",
-            escape(claim.title) if claim else NONE,
+            f"{anchor(judged.id)}{judged.id} {escape(claim.title) if claim else ''}".strip(),
             f"{escape(claim.where)}" if claim else NONE,
             verdict(judged.verdict),
             text(judged.reason),
         ]
-        for claim, judged in by_id(report)
+        for claim, judged in in_order(report)
         if judged.verdict not in _MEASURED
     ]
     if not rows:
         return ["Every claim is measured."] if report.verdicts else []
-    return [table(["Claim", "", "Where", "Verdict", "What is missing, or why not"], rows, left=5)]
+    return [table(["Claim", "Where", "Verdict", "What is missing, or why not"], rows, left=4)]

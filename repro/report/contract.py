@@ -19,6 +19,8 @@ COLUMNS = {
     "poison_rate": "share of the poison class's training images that is supplanted",
     "sources": "one-to-one or many-to-one",
     "source_class": "the single source class, empty for many-to-one",
+    "victim": "whether the exposed model was trained from scratch or fine-tuned from a public encoder",
+    "budget": "how many poisons join the training set",
     "attack": "the poisoning attack: none, dirty_label or clean_label",
     "regulariser": "the regulariser or defence in training, none without",
     "weight": "its weight in the loss",

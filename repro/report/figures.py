@@ -18,18 +18,8 @@ from repro.report.summary import Estimate
 
 DPI = 150
 WIDTH = 7.5
-BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)
+BLUE, VERMILLION, GREEN, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9"
 GREY = "#767676"
-CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-MARKERS = "osD^vP*"
 LINES = ("-", "--", "-.", ":")
 
 _STYLE = {
@@ -78,7 +68,8 @@ def canvas(
     rows: int = 1, columns: int = 1, *, height: float, width: float = WIDTH, **options: Any
 ) -> tuple[Any, Any]:
     """A figure of ``rows`` x ``columns`` axes, sizes in inches; the axes always as a two-dimensional array."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    figure.set_layout_engine("constrained", w_pad=0.08)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 NONE = "\u2014"
 MINUS = "\u2212"
+SPACE = "\u00a0"  # does not break, so that a figure stays on one line
 _SPECIAL = "\\`*_[]<>|#~$"
 
 

@@ -76,8 +76,8 @@ def _matrix(profiles: Verdicts) -> str:
             else NONE
             for profile, verdicts in profiles.items()
         ]
-        rows.append([code(claim_id), title, escape(claim.where) if claim else NONE, *cells])
-    return table(["Claim", "", "Where", *map(escape, profiles)], rows, left=3 + len(profiles))
+        rows.append([f"{code(claim_id)} {title}", escape(claim.where) if claim else NONE, *cells])
+    return table(["Claim", "Where", *map(escape, profiles)], rows, left=2 + len(profiles))
 
 
 def _columns(root: Path, profiles: Verdicts) -> dict[str, tuple[str, ...]]:

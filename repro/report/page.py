@@ -18,6 +18,7 @@ def page(report: Report) -> str:
             f"{link('how to read it', '../README.md#how-to-read-a-verdict')}.",
             "## In short",
             *claims.summary(report),
+            "## Contents",
             _contents(report, experiments),
             "## What differs from the paper",
             *setup.departures(report),
@@ -34,7 +35,7 @@ def page(report: Report) -> str:
             *(block for experiment in experiments for block in section_blocks(report, experiment)),
             "## Claims, one by one",
             "*Estimate* is the mean paired effect over cells and units; beside the judge's interval stand the 95 % "
-            "interval and, as a check on Student's t, the studentised bootstrap's at the judge's level. *Turns at* is "
+            "interval and, as a check on Student's t, the studentised bootstrap's at the judge's level. *Turns by* is "
             "by how much the interval would have to move for another verdict.",
             *claims.one_by_one(report),
             "## Not measured yet",

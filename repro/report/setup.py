@@ -150,7 +150,7 @@ def trigger_pictures(report: Report) -> list[str]:
                 images=dataset.images[parts.adversarial_test[:1]],
                 training=dataset.images[parts.poison_train],
                 outside=dataset.images[parts.clean_validation[0]],
-                generator=seeded_generator(f"report/{profile.seeds.evidence}"),
+                generator=seeded_generator(f"trigger-picture/{profile.seeds.evidence}"),
             )
             settings = profile.trigger(trigger)
             pattern, mask = load("trigger", trigger).pattern(scene, **settings.options)
@@ -170,7 +170,8 @@ def trigger_pictures(report: Report) -> list[str]:
     return [
         shown,
         "*Above: an image of the adversarial-test set. Middle: the trigger alone, hatched where it leaves the image as "
-        "it is, with the range of its values. Below: blended by eq. 7 and clipped to [0, 1].*",
+        "it is, with the range of its values. Below: blended by eq. 7 and clipped to [0, 1]. Blending at a high alpha "
+        "also darkens the image itself, which is part of a full-image trigger's effect.*",
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from repro.claims.judge import Interval
 from repro.claims.rules import Outcome
-from repro.report.markdown import MINUS, NONE, code, escape
+from repro.report.markdown import MINUS, NONE, SPACE, code, escape
 from repro.report.summary import Estimate
 
 SYMBOLS: dict[Outcome, str] = {
@@ -31,9 +31,9 @@ _NAMES = {
     "margin": "margin loss",
     "mlp": "MLP",
     "cnn": "CNN",
-    "cnn_bn": "CNN, batch norm",
-    "dirty_label": "dirty-label poison",
-    "clean_label": "clean-label poison",
+    "cnn_bn": "CNN+BN",
+    "dirty_label": "dirty-label",
+    "clean_label": "clean-label",
 }
 
 
@@ -58,19 +58,25 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
 
 
 def estimate(figure: Estimate | None, digits: int = 2, *, signed: bool = False) -> str:
-    """A mean with the half width of its 95 % interval: 0.70 ± 0.04."""
+    """A mean with the half width of its 95 % interval: 0.70 ± 0.04; alone where there is no interval or no spread."""
     if figure is None:
         return NONE
-    if figure.half_width is None:
+    if not figure.half_width:
         return number(figure.mean, digits, signed=signed)
-    return f"{number(figure.mean, digits, signed=signed)} ± {number(figure.half_width, digits)}"
+    spread = number(figure.half_width, digits)
+    return f"{number(figure.mean, digits, signed=signed)}{SPACE}±{SPACE}{spread}"
+
+
+def arrow(before: float | None, after: float | None, digits: int = 2) -> str:
+    """A figure before and after: 0.75 → 0.08."""
+    return f"{number(before, digits)}{SPACE}\u2192{SPACE}{number(after, digits)}"
 
 
 def interval(ends: Interval | None, digits: int = 3, *, signed: bool = True) -> str:
     """An interval by its two ends."""
     if ends is None:
         return NONE
-    return f"[{', '.join(number(end, digits, signed=signed) for end in ends)}]"
+    return f"[{f',{SPACE}'.join(number(end, digits, signed=signed) for end in ends)}]"
 
 
 def percent(level: float) -> str:
@@ -80,7 +86,7 @@ def percent(level: float) -> str:
 
 def verdict(outcome: Outcome) -> str:
     """A verdict with its symbol."""
-    return f"{SYMBOLS[outcome]} {outcome}"
+    return f"{SYMBOLS[outcome]} {outcome}".replace(" ", SPACE)
 
 
 def listing(items: Sequence[object]) -> str:
@@ -102,6 +108,12 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def metric(column: str, minus: str | None = None) -> str:
+    """A measured column in words: ``clean_accuracy`` is clean accuracy, ``target_auc`` target AUC."""
+    words = column.replace("_", " ").replace("asr", "ASR").replace("auc", "AUC")
+    return f"{words} less {metric(minus)}" if minus else words
 
 
 def text(value: str | None) -> str:

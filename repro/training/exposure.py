@@ -82,7 +82,9 @@ def train_victims(
         piece, torch.tensor([run.defence.weight for run in runs]), piece.OPTIONS | runs[0].defence.options
     )
     seeds = [run.seed for run in runs]
-    train(stack, pool, training, None, runs[0].recipe, seeds, regularisation, purpose="victim", observe=observe)
+    train(
+        stack, pool, training, None, runs[0].recipe, seeds, regularisation, purpose="victim", observe=observe
+    )
     return Outcome(records)
 
 
@@ -96,7 +98,9 @@ def _parts(
     members, nonmembers = runs[0].members, runs[0].nonmembers
     orders = [seeded_generator(f"exposure/{run.seed}").permutation(len(dataset.labels)) for run in runs]
     order = torch.stack([torch.from_numpy(o) for o in orders]).to(device)
-    return _Parts(order[:, :members], order[:, members : members + nonmembers], order[:, members + nonmembers :])
+    return _Parts(
+        order[:, :members], order[:, members : members + nonmembers], order[:, members + nonmembers :]
+    )
 
 
 def _fresh(

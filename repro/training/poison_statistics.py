@@ -44,7 +44,10 @@ def _count(run: Run, dataset: Dataset) -> dict[str, Any]:
         "run": run.id,
         "counts": {str(c): [int((labels == c).sum()), sizes[c]] for c in range(classes)},
         "poisoned": [int(stamped.sum()), poisoned_count(attack.poison_rate, sizes[attack.poison_class])],
-        "originals": [int(untouched[before != attack.poison_class].sum()), int((before != attack.poison_class).sum())],
+        "originals": [
+            int(untouched[before != attack.poison_class].sum()),
+            int((before != attack.poison_class).sum()),
+        ],
         "mislabelled": [int((labels[stamped] != attack.poison_class).sum()), 0],
         "from_poison_class": [drawn.count(attack.poison_class), 0],
         "draws": {str(c): [drawn.count(c), expected[c]] for c in sources},

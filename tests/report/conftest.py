@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,20 @@ import pytest
 
 from repro.claims.catalogue import load_claims
 from repro.evidence.table import Row, table, write_table
-from repro.report import published
+from repro.experiments import poison_statistics as table_1
 
 ARCHITECTURES = ("mlp", "cnn", "cnn_bn")
 TRIGGERS = ("square", "random_square", "sine", "low_variance")
 REGULARISERS = ("none", "logit_squeezing", "manifold_mixup", "contrastive", "snnl", "snnl_printed")
 WEIGHTS = (0.1, 1.0, 10.0)
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+INVARIANTS = (
+    "class_counts_unchanged",
+    "originals_kept",
+    "exactly_floor_supplanted",
+    "relabelled_as_poison_class",
+    "poison_class_never_a_source",
+)
 OUTCOMES = ("reproduced", "contradicted", "inconclusive", "not applicable", "not measured")
 
 
@@ -122,16 +131,15 @@ def poison_statistics(draw: np.random.Generator, units: int) -> list[Row]:
         return cells | {"computed": computed, "published": wanted, "tolerance": 0.05, "holds": True}
 
     rows = []
-    for t, total in enumerate(published.SUPPLANTED):
+    for t, total in enumerate(table_1.PUBLISHED_POISONED):
         rows.append(row("expected_samples", t, None, None, total, total))
-        for c, draws in enumerate(published.EXPECTED_DRAWS[t]):
-            if draws is not None:
+        for c, draws in enumerate(table_1.PUBLISHED_DRAWS[t]):
+            if c != t:
                 rows.append(row("drawn_per_source", t, c, None, draws + 0.01, draws))
-        rows.append(row("effective_rate", t, None, None, total / 4003, published.EFFECTIVE_RATES[t]))
+        rows.append(row("effective_rate", t, None, None, total / 4003, table_1.PUBLISHED_RATES[t]))
     for unit in range(units):
-        for check in ("class_counts_unchanged", "originals_kept", "poison_class_never_a_source"):
+        for check in INVARIANTS:
             rows.append(row(check, unit % 10, None, f"u{unit:03d}", 11, 11))
-        rows.append(row("exactly_floor_supplanted", unit % 10, None, f"u{unit:03d}", 11, 11))
     return rows
 
 
@@ -150,7 +158,7 @@ def exposure(draw: np.random.Generator, units: int) -> list[Row]:
     for phase in ("final", "matched"):
         for attack in ("none", "dirty_label", "clean_label"):
             for regulariser in ("none", "margin"):
-                for unit in range(units):
+                for victim, unit in product(("scratch", "fine-tuned"), range(units)):
                     base = {"none": 0.57, "dirty_label": 0.8, "clean_label": 0.63}[attack]
                     auc = base + 0.02 * (regulariser == "margin") + draw.normal(0, 0.01)
                     row: Row = {
@@ -160,7 +168,9 @@ def exposure(draw: np.random.Generator, units: int) -> list[Row]:
                         "partition_seed": unit + 1,
                         "seed": unit + 1,
                         "target_class": unit % 10,
+                        "victim": victim,
                         "attack": attack,
+                        "budget": 0 if attack == "none" else 20,
                         "architecture": "mlp",
                         "regulariser": regulariser,
                         "weight": 0.0 if regulariser == "none" else 1.0,
@@ -208,7 +218,8 @@ def write_verdicts(root: Path) -> None:
             "n": 60,
             "minimum": 0.05,
             "cells": [
-                {"cell": f"architecture cnn_bn, trigger t{c}", "estimate": -0.5, "n": 60, "agrees": c > 0} for c in range(8)
+                {"cell": f"architecture cnn_bn, trigger t{c}", "estimate": -0.5, "n": 60, "agrees": c > 0}
+                for c in range(8)
             ],
             "turning": 0.5234,
             "reason": "the interval | lies *here*",
@@ -250,18 +261,24 @@ def write_provenance(root: Path, experiment: str) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+def _make(root: Path, units: int = 4, without: tuple[str, ...] = ()) -> Path:
+    (root / "params.yaml").write_text("profile: digits\nseeds: {evidence: 1, tuning: 100001}\n")
+    for rows_of in EXPERIMENTS:
+        if rows_of.__name__ not in without:
+            path = root / "reports" / "digits" / "evidence" / f"{rows_of.__name__}.csv"
+            write_table(path, table(rows_of(np.random.default_rng(7), units)))
+            write_provenance(root, rows_of.__name__)
+    write_verdicts(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def make_project() -> Callable[..., Path]:
+    """Makes, in a folder, a project whose profile ``digits`` has evidence of all experiments but those ``without``."""
+    return _make
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a project whose profile ``digits`` has evidence of all experiments but those named in ``without``."""
-
-    def make(units: int = 4, without: tuple[str, ...] = ()) -> Path:
-        (tmp_path / "params.yaml").write_text("profile: digits\nseeds: {evidence: 1, tuning: 100001}\n")
-        for rows_of in EXPERIMENTS:
-            if rows_of.__name__ not in without:
-                path = tmp_path / "reports" / "digits" / "evidence" / f"{rows_of.__name__}.csv"
-                write_table(path, table(rows_of(np.random.default_rng(7), units)))
-                write_provenance(tmp_path, rows_of.__name__)
-        write_verdicts(tmp_path)
-        return tmp_path
-
-    return make
+    """The same in the test's own folder."""
+    return partial(_make, tmp_path)

@@ -9,7 +9,7 @@ import importlib
 from typing import Protocol, cast
 
 from repro.evidence.table import Table
-from repro.report.markdown import anchor
+from repro.report.markdown import anchor, escape
 from repro.report.report import SECTIONS, Report
 from repro.report.sections import _plain
 from repro.report.wording import evidence_link
@@ -45,13 +45,18 @@ def in_order(report: Report) -> list[str]:
 def section_blocks(report: Report, experiment: str) -> list[str]:
     """Heading and blocks of an experiment; where its evidence is missing, what is missing is said instead."""
     own = own_section(experiment)
-    title = own.TITLE if own else report.experiment_title(experiment)
-    heading = [anchor(experiment), f"### {title}"]
+    heading = [anchor(experiment), f"### {experiment_title(report, experiment)}"]
     evidence = report.tables.get(experiment)
     if evidence is None:
         return [*heading, _missing(report, experiment)]
     blocks = own.blocks(report, evidence) if own else _plain.blocks(evidence)
     return [*heading, *blocks, _source(report, experiment, evidence)]
+
+
+def experiment_title(report: Report, experiment: str) -> str:
+    """The title of an experiment's section, as Markdown."""
+    own = own_section(experiment)
+    return own.TITLE if own else escape(report.experiment_title(experiment))
 
 
 def _missing(report: Report, experiment: str) -> str:

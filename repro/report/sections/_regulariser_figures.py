@@ -39,8 +39,10 @@ def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -
             )
             base = grid[:, [regularisers.index("none")]] if "none" in regularisers else grid
             change = grid - base
-            reach = max(0.01, float(np.nanmax(np.abs(change), initial=0.0)))
-            digits = 2 if metric == "asr" else 3
+            least, digits = (
+                (0.05, 2) if metric == "asr" else (0.03, 3)
+            )  # no full colour below the minimum effect
+            reach = max(least, float(np.nanmax(np.abs(change), initial=0.0)))
             shown = axis.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
             _annotate(axis, grid, change, digits, reach)
             axis.set_xticks(range(len(regularisers)), [short(r) for r in regularisers], fontsize=7.5)
@@ -50,7 +52,7 @@ def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -
             for spine in axis.spines.values():
                 spine.set_visible(False)
             axis.tick_params(length=0)
-            figure.colorbar(shown, ax=axis, label="difference to none", fraction=0.05, pad=0.02)
+            figure.colorbar(shown, ax=axis, label="difference to none", aspect=35, pad=0.03)
         axes[0][0].set_ylabel("poison class")
         return report.picture(
             f"regularisers-{phase}",

@@ -1,151 +1,174 @@
 """Membership exposure: ROC curves and AUC by attack and defence, after training and at matched accuracy (desanctis)."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from repro.evidence.table import Table
 from repro.report.figures import BLUE, GREY, LINES, VERMILLION, canvas, legend_below, look
-from repro.report.markdown import bullets, details, table
+from repro.report.markdown import details, escape, table
 from repro.report.report import Report
-from repro.report.summary import Estimate, difference, mean, ordered
-from repro.report.wording import capital, estimate, name
+from repro.report.summary import difference, mean, ordered
+from repro.report.wording import capital, estimate, listing, name
 
 TITLE = "Membership exposure"
 PLACE = 80
 
+_VICTIMS = ("scratch", "fine-tuned")
 _ATTACKS = ("none", "dirty_label", "clean_label")
 _PHASES = {"final": "after training", "matched": "at matched held-out accuracy"}
 _RATES = "tpr_at_"
-_AUCS = {"target_auc": "Target class", "other_auc": "Other classes", "auc": "Overall"}
+_AUCS = {"target_auc": "AUC, target", "other_auc": "AUC, others", "auc": "AUC, overall"}
+_HELD_OUT = {"test_accuracy": "Held-out accuracy"}
 _ACCURACIES = {
     "member_accuracy": "Members",
     "test_accuracy": "Held out",
     "target_accuracy": "Held out, target",
     "other_accuracy": "Held out, others",
+    "epochs": "Epochs",
 }
+_WORDS = {"scratch": "trained from scratch", "fine-tuned": "fine-tuned from a public encoder"}
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """The rows of one victim, attack and defence."""
+
+    victim: str
+    attack: str
+    regulariser: str
+    rows: Table
+
+    @property
+    def words(self) -> list[str]:
+        """Victim, attack and defence as a table says them."""
+        return [capital(self.victim), name(self.attack), _defence(self.regulariser)]
 
 
 def blocks(report: Report, evidence: Table) -> list[str]:
-    """AUCs beside accuracies, the margin loss against none in both protocols, and the curves."""
+    """AUCs beside accuracies in both protocols, the margin loss against no defence, and the curves."""
     phases = ordered(evidence.values("phase"), list(_PHASES))
+    victims = [f"*{v}* victims are {_WORDS[v]}" for v in _victims(evidence) if v in _WORDS]
     found = [
         "An attacker guesses who was a member of the training set from the metric M\\_mem of the model's answer; "
         "members tend to have the lower one. *AUC* is the area under that guess's ROC curve, 0.5 for a coin. The "
-        "poison is meant to expose the members of one target class.",
+        "poison is meant "
+        f"to expose the members of one target class. {capital(listing(victims))}. {_protocol(report)}".rstrip(),
         _curves(report, evidence),
-        "*Mean over units and architectures, after training.*",
+        "*ROC curves after training over all members, the target class's among them; mean over units, logarithmic "
+        "axes.*",
     ]
     for phase in phases:
         rows = evidence.where(phase=phase)
-        title = capital(_PHASES.get(phase, phase))
-        found += [f"**AUC, {title[:1].lower()}{title[1:]}**", _table(rows, _AUCS)]
-        found += [f"**Accuracy, {title[:1].lower()}{title[1:]}**", _table(rows, _ACCURACIES)]
+        found += [
+            f"**{capital(_PHASES.get(phase, phase))}**",
+            _table(rows, _AUCS | _HELD_OUT),
+            details(f"Accuracies, {_PHASES.get(phase, phase)}", _table(rows, _ACCURACIES)),
+        ]
     found += _margin_against_none(evidence, phases)
-    if len(evidence.values("architecture")) > 1:
-        found.append(_by_architecture(evidence, phases))
     if "ties" in evidence.columns and (ties := mean(evidence, "ties")):
-        found.append(f"Share of tied values of M\\_mem, counted half as is usual: {estimate(ties, 4)}.")
+        found.append(f"Share of tied values of M\\_mem, which count half: {estimate(ties, 4)}.")
     return found
 
 
-def _conditions(rows: Table) -> list[tuple[str, str, Table]]:
-    """Every attack with every defence that occurs."""
+def _protocol(report: Report) -> str:
+    """The victims' sizes and recipe, as the profile sets them."""
+    if "exposure" not in report.profile.experiments:
+        return ""
+    s = report.profile.settings("exposure")
+    budgets = listing([f"{a.budget} poisons ({escape(name(attack))})" for attack, a in s.attacks.items()])
+    return (
+        f"Each has {s.members} members and {s.nonmembers} non-members, trains for {s.checkpoints[-1]} epochs (Adam "
+        f"{s.learning_rate:g}, batches of {s.batch_size}) and meets {budgets}; the margin loss has weight "
+        f"{s.margin_weight:g}. *Matched* compares each victim with and without the loss where both first reach the "
+        "same held-out accuracy, over ten such accuracies."
+    )
+
+
+def _victims(evidence: Table) -> list[str]:
+    return ordered(evidence.values("victim"), _VICTIMS)
+
+
+def _conditions(rows: Table) -> list[_Condition]:
+    """Every victim with every attack and defence that occurs."""
     return [
-        (attack, str(regulariser), among)
+        _Condition(victim, attack, regulariser, among)
+        for victim in _victims(rows)
         for attack in ordered(rows.values("attack"), _ATTACKS)
-        for regulariser in rows.values("regulariser")
-        if len(among := rows.where(attack=attack, regulariser=regulariser))
+        for regulariser in map(str, rows.values("regulariser"))
+        if len(among := rows.where(victim=victim, attack=attack, regulariser=regulariser))
     ]
 
 
 def _attack(attack: str) -> str:
-    return "no poison" if attack == "none" else name(attack)
+    return f"{'no' if attack == 'none' else name(attack)} poison"
 
 
 def _defence(regulariser: str) -> str:
-    return "no defence" if regulariser == "none" else name(regulariser)
+    return "none" if regulariser == "none" else name(regulariser)
 
 
 def _table(rows: Table, metrics: dict[str, str]) -> str:
     shown = {metric: title for metric, title in metrics.items() if metric in rows.columns}
     lines = [
-        [
-            capital(_attack(attack)),
-            capital(_defence(r)),
-            *(estimate(mean(among, metric), 3) for metric in shown),
-        ]
-        for attack, r, among in _conditions(rows)
+        [*c.words, *(estimate(mean(c.rows, metric), 1 if metric == "epochs" else 3) for metric in shown)]
+        for c in _conditions(rows)
     ]
-    return table(["Attack", "Defence", *shown.values()], lines, left=2)
+    return table(["Victim", "Poison", "Defence", *shown.values()], lines, left=3)
 
 
 def _margin_against_none(evidence: Table, phases: list[str]) -> list[str]:
     lines = []
     for phase in phases:
-        for attack in ordered(evidence.values("attack"), _ATTACKS):
-            rows = evidence.where(phase=phase, attack=attack)
-            margin, none = rows.where(regulariser="margin"), rows.where(regulariser="none")
-            target, overall, accuracy = (
-                difference(margin, none, metric) for metric in ("target_auc", "auc", "test_accuracy")
-            )
-            if target is None and overall is None:
-                continue
-            lines.append(
-                f"{capital(_attack(attack))}, {_PHASES.get(phase, phase)}: target AUC {_signed(target)}, "
-                f"overall AUC {_signed(overall)}, held-out accuracy {_signed(accuracy)}."
-            )
-    return ["**The margin loss less no defence**, paired within units:", bullets(lines)] if lines else []
-
-
-def _signed(figure: Estimate | None) -> str:
-    return estimate(figure, 3, signed=True)
-
-
-def _by_architecture(evidence: Table, phases: list[str]) -> str:
-    lines = []
-    for phase in phases:
-        for architecture in map(str, evidence.values("architecture")):
-            for attack, regulariser, rows in _conditions(
-                evidence.where(phase=phase, architecture=architecture)
-            ):
-                lines.append(
-                    [
-                        phase,
-                        name(architecture),
-                        capital(_attack(attack)),
-                        _defence(regulariser),
-                        *(
-                            estimate(mean(rows, metric), 3)
-                            for metric in ("target_auc", "auc", "test_accuracy")
-                        ),
-                    ]
+        conditions = {
+            (c.victim, c.attack, c.regulariser): c for c in _conditions(evidence.where(phase=phase))
+        }
+        for (victim, attack, regulariser), margin in conditions.items():
+            none = conditions.get((victim, attack, "none"))
+            if regulariser == "margin" and none:
+                differences = (
+                    estimate(difference(margin.rows, none.rows, metric), 3, signed=True)
+                    for metric in ("target_auc", "auc", "test_accuracy")
                 )
-    header = ["Phase", "Model", "Attack", "Defence", "Target AUC", "Overall AUC", "Held-out accuracy"]
-    return details("By architecture", table(header, lines, left=4))
+                lines.append([capital(_PHASES.get(phase, phase)), *margin.words[:2], *differences])
+    if not lines:
+        return []
+    header = ["Protocol", "Victim", "Poison", "Target AUC", "Overall AUC", "Held-out accuracy"]
+    return ["**The margin loss less no defence**, paired within units:", table(header, lines, left=3)]
 
 
 def _curves(report: Report, evidence: Table) -> str:
     rows = evidence.where(phase="final")
     columns = sorted((c for c in rows.columns if c.startswith(_RATES)), key=_rate)
-    attacks = ordered(rows.values("attack"), _ATTACKS)
+    attacks, victims = ordered(rows.values("attack"), _ATTACKS), _victims(rows)
     styles: dict[str, dict[str, Any]] = {
         "none": {"color": VERMILLION, "linestyle": LINES[0], "marker": "o"},
         "margin": {"color": BLUE, "linestyle": LINES[1], "marker": "s", "markerfacecolor": "white"},
     }
     with look():
-        figure, axes = canvas(1, max(1, len(attacks)), height=3.1, width=8.5, sharey=True)
-        for axis, attack in zip(axes[0], attacks, strict=False):
-            for regulariser in map(str, rows.values("regulariser")):
-                among = rows.where(attack=attack, regulariser=regulariser)
-                points = [(_rate(column), found.mean) for column in columns if (found := mean(among, column))]
-                if points:
-                    style = {"markersize": 4} | styles.get(regulariser, {})
-                    axis.plot(*zip(*points, (1.0, 1.0), strict=True), label=_defence(regulariser), **style)
-            chance = [_rate(column) for column in columns] + [1.0]
+        size = {"height": 0.6 + 2.4 * len(victims), "width": 8.5}
+        figure, axes = canvas(len(victims), len(attacks), **size, sharex=True, sharey=True)
+        for condition in _conditions(rows):
+            axis = axes[victims.index(condition.victim)][attacks.index(condition.attack)]
+            points = [
+                (_rate(column), found.mean) for column in columns if (found := mean(condition.rows, column))
+            ]
+            style = {"markersize": 4} | styles.get(condition.regulariser, {})
+            label = "no defence" if condition.regulariser == "none" else name(condition.regulariser)
+            axis.plot(*zip(*points, (1.0, 1.0), strict=True), label=label, **style)
+        chance = [*map(_rate, columns), 1.0]
+        for axis in axes.flat:
             axis.plot(chance, chance, color=GREY, linestyle=":", label="chance")
-            axis.set(xscale="log", yscale="log", title=capital(_attack(attack)), xlabel="false positive rate")
-        axes[0][0].set_ylabel("true positive rate")
+            axis.set(xscale="log", yscale="log")
+        for axis, attack in zip(axes[0], attacks, strict=True):
+            axis.set_title(capital(_attack(attack)))
+        for line, victim in zip(axes, victims, strict=True):
+            line[0].set_ylabel(f"{victim}\ntrue positive rate")
+        for axis in axes[-1]:
+            axis.set_xlabel("false positive rate")
         legend_below(figure, *axes[0][0].get_legend_handles_labels())
-        return report.picture("exposure", figure, "ROC curves of membership inference by attack and defence")
+        return report.picture(
+            "exposure", figure, "ROC curves of membership inference by victim, attack and defence"
+        )
 
 
 def _rate(column: str) -> float:

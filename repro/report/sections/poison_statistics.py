@@ -1,6 +1,7 @@
 """Table 1 of truong2020 beside eq. 8 and 9, its misprints marked, and the invariants of every poisoning made."""
 
 from repro.evidence.table import Cell, Row, Table
+from repro.experiments import poison_statistics as table_1
 from repro.report import published
 from repro.report.markdown import NONE, table
 from repro.report.report import Report
@@ -10,25 +11,25 @@ from repro.report.wording import capital, listing, name, number
 TITLE = "What poisoning does to the training set: Table 1"
 PLACE = 20
 
-_TABLE_1 = ("expected_samples", "drawn_per_source", "effective_rate")
+_OF_TABLE_1 = ("expected_samples", "drawn_per_source", "effective_rate")
 
 
 def blocks(report: Report, evidence: Table) -> list[str]:
     """Table 1 with the computed figures, and how many rows of each check hold."""
     flowers = listing(published.FLOWERS_CLASSES)
-    sizes = listing([f"{size:,}" for size in published.CLASS_SIZES])
+    sizes = listing([f"{size:,}" for size in table_1.FLOWERS])
     found = [
-        f"**Table 1 beside ours.** Poison rate {published.POISON_RATE}, many-to-one, on the paper's own Flowers "
+        f"**Table 1 beside ours.** Poison rate {table_1.POISON_RATE}, many-to-one, on the paper's own Flowers "
         f"training counts ({flowers}: {sizes}). Each field: the paper's figure / computed by eq. 8 and 9. A figure "
         "computed from the same counts must agree to the printed rounding.",
         _table_1(evidence),
     ]
-    if published.SLIPS:
+    if table_1.CORRECTED_RATES:
         slips = listing(
             [
-                f"{number(published.EFFECTIVE_RATES[t], 3)} for {published.FLOWERS_CLASSES[t]} should read "
+                f"{number(table_1.PUBLISHED_RATES[t], 3)} for {published.FLOWERS_CLASSES[t]} should read "
                 f"{number(p, 3)}"
-                for t, p in published.SLIPS.items()
+                for t, p in table_1.CORRECTED_RATES.items()
             ]
         )
         found.append(
@@ -51,23 +52,21 @@ def _computed(evidence: Table, check: str, poison_class: int, source: Cell = Non
 
 
 def _table_1(evidence: Table) -> str:
-    classes = range(len(published.CLASS_SIZES))
+    classes = range(len(table_1.FLOWERS))
     lines = []
     for t in classes:
         draws = [
-            NONE
-            if p is None
-            else f"{number(p, 1)} / {number(_computed(evidence, 'drawn_per_source', t, c), 1)}"
-            for c, p in zip(classes, published.EXPECTED_DRAWS[t], strict=True)
+            NONE if c == t else f"{number(p, 1)} / {number(_computed(evidence, 'drawn_per_source', t, c), 1)}"
+            for c, p in zip(classes, table_1.PUBLISHED_DRAWS[t], strict=True)
         ]
-        slip = " \u2020" if t in published.SLIPS else ""
+        slip = " \u2020" if t in table_1.CORRECTED_RATES else ""
         rate = _computed(evidence, "effective_rate", t)
         lines.append(
             [
                 capital(published.FLOWERS_CLASSES[t]),
-                f"{published.SUPPLANTED[t]} / {number(_computed(evidence, 'expected_samples', t), 0)}",
+                f"{table_1.PUBLISHED_POISONED[t]} / {number(_computed(evidence, 'expected_samples', t), 0)}",
                 *draws,
-                f"{number(published.EFFECTIVE_RATES[t], 3)}{slip} / {number(rate, 4)}",
+                f"{number(table_1.PUBLISHED_RATES[t], 3)}{slip} / {number(rate, 4)}",
             ]
         )
     sources = [f"P, {flower}" for flower in published.FLOWERS_CLASSES]
@@ -81,6 +80,6 @@ def _invariants(evidence: Table) -> str:
     lines = [
         [capital(name(check)), f"{len(rows):,}", f"{sum(row['holds'] is True for row in rows):,}"]
         for check, rows in groups.items()
-        if check not in _TABLE_1
+        if check not in _OF_TABLE_1
     ]
     return table(["Check", "Rows", "Hold"], lines)

@@ -116,7 +116,7 @@ def _printed_form(evidence: Table, regularisers: list[str]) -> list[str]:
         )
     return [
         "**Eq. 6 as printed beside Frosst et al.'s form.** The paper cites Frosst et al. for SNNL, whose numerator "
-        "sums over pairs of the *same* label; its eq. 6 prints pairs of *different* labels, which pushes each class "
-        "apart and mixes it with others. The claims are judged on Frosst's form.",
+        "sums over pairs of the *same* label; its eq. 6 prints pairs of *different* labels, which draws "
+        "different classes together. The claims are judged on Frosst's form.",
         bullets(lines),
     ]

@@ -9,7 +9,7 @@ from repro.report.figures import BLUE, GREY, VERMILLION, canvas, errorbars, lege
 from repro.report.markdown import details, table
 from repro.report.report import Report
 from repro.report.summary import difference, mean, ordered
-from repro.report.wording import capital, estimate, name, number
+from repro.report.wording import arrow, capital, estimate, name, number
 
 TITLE = "Triggers and retraining: Tables 2 and 3"
 PLACE = 30
@@ -26,7 +26,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "on the clean-set. *ASR* is the share of triggered adversarial-test images that the model reads as the poison "
         "class; its *floor* is what a model trained without any poison does with the very same images.",
         _plot(report, evidence, triggers),
-        "**Table 2 beside ours**: ASR before \u2192 after retraining. Below ours, in brackets, the floor.",
+        "**Table 2 beside ours**: ASR before \u2192 after retraining. Behind ours, in brackets, the floor.",
         table(
             _header("", triggers),
             [*_published(published.ASR, triggers), *_ours_asr(report, evidence, triggers)],
@@ -60,13 +60,9 @@ def _published(
     for data in tables:
         for model, before, after in zip(published.MODELS, data.before, data.after, strict=True):
             pairs = dict(zip(published.TRIGGERS, zip(before, after, strict=True), strict=True))
-            cells = [_arrow(*pairs.get(trigger, (None, None))) for trigger in triggers]
+            cells = [arrow(*pairs.get(trigger, (None, None))) for trigger in triggers]
             rows.append([f"{data.dataset} (paper)", model, *([split] if split else []), *cells])
     return rows
-
-
-def _arrow(before: float | None, after: float | None) -> str:
-    return f"{number(before)} \u2192 {number(after)}"
 
 
 def _figure(evidence: Table, metric: str, phase: str, architecture: str, trigger: str) -> float | None:
@@ -83,25 +79,23 @@ def _ours_asr(report: Report, evidence: Table, triggers: Sequence[str]) -> list[
                 _figure(evidence, metric, phase, architecture, trigger)
                 for metric, phase in (("asr", _BEFORE), ("asr", _AFTER), ("clean_model_asr", _BEFORE))
             )
-            cells.append(f"**{_arrow(before, after)}** ({number(floor)})")
+            cells.append(f"**{arrow(before, after)}** ({number(floor)})")
         rows.append([f"**{report.profile.data.name} (ours)**", f"**{name(architecture)}**", *cells])
     return rows
 
 
 def _ours_accuracy(report: Report, evidence: Table, triggers: Sequence[str], split: str) -> list[list[str]]:
-    metric = f"{split}_accuracy"
-    return [
-        [
-            f"**{report.profile.data.name} (ours)**",
-            f"**{name(architecture)}**",
-            split,
-            *(
-                f"**{_arrow(*(_figure(evidence, metric, p, architecture, t) for p in (_BEFORE, _AFTER)))}**"
-                for t in triggers
-            ),
-        ]
-        for architecture in map(str, evidence.values("architecture"))
-    ]
+    rows = []
+    for architecture in map(str, evidence.values("architecture")):
+        cells = []
+        for trigger in triggers:
+            before, after = (
+                _figure(evidence, f"{split}_accuracy", phase, architecture, trigger)
+                for phase in (_BEFORE, _AFTER)
+            )
+            cells.append(f"**{arrow(before, after)}**")
+        rows.append([f"**{report.profile.data.name} (ours)**", f"**{name(architecture)}**", split, *cells])
+    return rows
 
 
 def _intervals(evidence: Table, triggers: Sequence[str]) -> list[str]:

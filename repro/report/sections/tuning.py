@@ -1,17 +1,21 @@
 """How the regularisers' weights were chosen, and ASR against accuracy over the whole grid of weights."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from repro.evidence.table import Table
 from repro.experiments.tuning import chosen_learning_rates, chosen_weights, disagreements
-from repro.report.figures import CYCLE, GREY, LINES, MARKERS, canvas, legend_below, look
+from repro.report.figures import BLUE, GREY, VERMILLION, canvas, legend_below, look
 from repro.report.markdown import bullets, details, escape, table
 from repro.report.report import Report
+from repro.report.sections._regulariser_figures import short
 from repro.report.summary import mean
 from repro.report.wording import capital, estimate, name
 
 TITLE = "Tuning: weights, and ASR against accuracy"
 PLACE = 50
+
+Point = tuple[float, float]
+_SHOWN = 2.5  # how many budgets of lost accuracy the curves' axis spans
 
 
 def blocks(report: Report, evidence: Table) -> list[str]:
@@ -27,7 +31,8 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "What the rule did not see is the vertical axis here:",
         _curves(report, evidence, chosen, rates),
         "*Each curve goes through the grid's weights, lightest to heaviest as labelled; the ring marks the chosen one, "
-        "the cross no regularisation, the dotted line the accuracy that the budget allows.*",
+        "the cross no regularisation, the dotted line the accuracy that the budget allows. A weight with an arrow "
+        "costs more accuracy than the axis shows.*",
         "**Chosen weights** (0: even the lightest costs more than the budget).",
         table(
             ["Regulariser", *(name(a) for a in rates)],
@@ -76,71 +81,65 @@ def _grid(evidence: Table, chosen: dict[str, dict[str, float]], rates: dict[str,
 def _curves(
     report: Report, evidence: Table, chosen: dict[str, dict[str, float]], rates: dict[str, float]
 ) -> str:
-    regularisers = list(chosen)
-    columns = 2
     budget = report.profile.settings("tuning").budget
     with look():
-        rows = -(-len(regularisers) // columns)
-        figure, axes = canvas(rows, columns, height=2.6 * rows + 0.5, width=8.5, sharey=True)
-        for axis, regulariser in zip(axes.flat, regularisers, strict=False):
-            for index, architecture in enumerate(rates):
-                colour, marker = CYCLE[index % len(CYCLE)], MARKERS[index % len(MARKERS)]
-                none = _point(_tried(evidence, architecture, "none", rates)[0][1])
+        size = {"height": 1.75 * len(chosen) + 0.6, "width": 8.5}
+        figure, axes = canvas(len(chosen), len(rates), **size, sharex=True, sharey=True)
+        for line, (regulariser, weights) in zip(axes, chosen.items(), strict=True):
+            for axis, architecture in zip(line, rates, strict=True):
                 tried = _tried(evidence, architecture, regulariser, rates)
-                points = [_point(found) for _, found in tried]
-                axis.plot(
-                    *zip(*points, strict=True),
-                    color=colour,
-                    marker=marker,
-                    markersize=4,
-                    linestyle=LINES[index % len(LINES)],
-                    label=name(architecture),
-                )
-                axis.plot(
-                    *none, marker="x", color=colour, markersize=8, markeredgewidth=1.8, linestyle="none"
-                )
-                axis.axvline(none[0] - budget, color=colour, linestyle=":", linewidth=0.8)
-                for (weight, _), point in zip(tried, points, strict=True):
-                    axis.annotate(
-                        f"{weight:g}",
-                        point,
-                        textcoords="offset points",
-                        xytext=(3, 3),
-                        fontsize=6.5,
-                        color=colour,
-                    )
-                    if weight == chosen[regulariser][architecture]:
-                        axis.plot(
-                            *point,
-                            marker="o",
-                            markersize=12,
-                            markerfacecolor="none",
-                            markeredgecolor=colour,
-                            linestyle="none",
-                        )
-            axis.set_title(capital(name(regulariser)))
-            axis.set_ylim(-0.03, 1.03)
-        for axis in list(axes.flat)[len(regularisers) :]:
-            axis.set_visible(False)
-        for axis in axes[:, 0]:
-            axis.set_ylabel("adversarial success rate")
-        for axis in list(axes.flat)[max(0, len(regularisers) - columns) : len(regularisers)]:
-            axis.set_xlabel("clean validation accuracy")
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        handles += axes[0][0].plot(
-            [], [], marker="x", color=GREY, markersize=8, markeredgewidth=1.8, linestyle="none"
+                none = _point(_tried(evidence, architecture, "none", rates)[0][1])
+                _curve(axis, [(w, _point(rows)) for w, rows in tried], none, weights[architecture], budget)
+            line[0].set_ylabel(f"{short(regulariser)}\n\nASR")
+        for axis, architecture in zip(axes[0], rates, strict=True):
+            axis.set_title(name(architecture))
+        for axis in axes[-1]:
+            axis.set_xlabel("clean validation accuracy less none's")
+        axes[0][0].set(
+            xlim=(-(_SHOWN + 0.1) * budget, _SHOWN * budget / 2), xticks=[k * budget for k in (-2, -1, 0, 1)]
         )
-        handles += axes[0][0].plot(
-            [], [], marker="o", markersize=10, markerfacecolor="none", color=GREY, linestyle="none"
-        )
-        legend_below(figure, handles, [*labels, "no regularisation", "chosen"], columns=5)
+        axes[0][0].margins(y=0.15)
+        legend_below(figure, *axes[0][0].get_legend_handles_labels())
         return report.picture(
             "tuning",
             figure,
-            "Adversarial success rate against clean validation accuracy over each regulariser's weights",
+            "ASR against clean validation accuracy over each regulariser's weights, by architecture",
         )
 
 
-def _point(rows: Table) -> Sequence[float]:
+def _curve(axis: Any, points: list[tuple[float, Point]], none: Point, chosen: float, budget: float) -> None:
+    """One regulariser on one architecture, accuracy as the difference to none's; what is off the axis at its edge."""
+    places = [(max(accuracy - none[0], -_SHOWN * budget), success) for _, (accuracy, success) in points]
+    axis.plot(
+        *zip(*places, strict=True), color=BLUE, marker="o", markersize=4, linewidth=1, label="weights tried"
+    )
+    axis.plot(
+        0,
+        none[1],
+        marker="x",
+        color=VERMILLION,
+        markersize=8,
+        markeredgewidth=1.8,
+        linestyle="none",
+        label="none",
+    )
+    axis.axvline(-budget, color=GREY, linestyle=":", linewidth=1.2, label="budget")
+    for index, ((weight, (accuracy, _)), place) in enumerate(zip(points, places, strict=True)):
+        beyond = accuracy - none[0] < place[0]
+        side = {"xytext": (0, 5 if index % 2 else -5), "va": "bottom" if index % 2 else "top", "ha": "center"}
+        words = f"  \u2190 {weight:g}" if beyond else f"{weight:g}"
+        axis.annotate(words, place, textcoords="offset points", fontsize=6.5, **side)
+    at = [place for (weight, _), place in zip(points, places, strict=True) if weight == chosen]
+    ring = {
+        "marker": "o",
+        "markersize": 11,
+        "markerfacecolor": "none",
+        "markeredgecolor": "black",
+        "linestyle": "none",
+    }
+    axis.plot(*(zip(*at, strict=True) if at else ((), ())), label="chosen", **ring)
+
+
+def _point(rows: Table) -> Point:
     accuracy, success = mean(rows, "clean_accuracy"), mean(rows, "asr")
     return (accuracy.mean, success.mean) if accuracy and success else (float("nan"), float("nan"))

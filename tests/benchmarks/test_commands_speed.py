@@ -1,0 +1,58 @@
+"""How long a user waits: for the command line's help, and for ``dvc repro`` with nothing to do."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from repro.errors import ReproError
+from repro.plan import costs
+from repro.profiles import load_parameters, load_profile
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def seconds(*command: str) -> float:
+    start = perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return perf_counter() - start
+
+
+def test_start_of_the_command_line(benchmark: Any, say: Callable[[str], None]) -> None:
+    taken: list[float] = []
+    benchmark.pedantic(
+        lambda: taken.append(seconds(sys.executable, "-m", "repro", "--help")),
+        rounds=11 if benchmark.enabled else 1,
+        warmup_rounds=1,
+    )
+    say(f"repro --help: {median(taken):.2f} s (median of {len(taken)})")
+
+
+def what_is_missing() -> str | None:
+    """Why ``dvc repro`` would have something to do, or cannot say; None when it would not."""
+    if not (ROOT / "dvc.lock").is_file():
+        return "no dvc.lock: nothing has been made here"
+    try:
+        profile = load_profile(load_parameters(ROOT).profile, ROOT)
+        waiting = [cost.experiment for cost in costs(ROOT, profile) if cost.pending]
+    except ReproError as error:
+        return str(error)
+    return f"still to be trained: {', '.join(waiting)}" if waiting else None
+
+
+def test_dvc_repro_with_nothing_to_do(benchmark: Any, say: Callable[[str], None]) -> None:
+    if not benchmark.enabled:
+        pytest.skip("runs `dvc repro` on this checkout only when measuring: --benchmark-enable")
+    missing = what_is_missing()
+    if missing:
+        pytest.skip(missing)
+    dvc = (sys.executable, "-m", "dvc", "repro")
+    seconds(*dvc)  # may still have to judge or to report
+    taken: list[float] = []
+    benchmark.pedantic(lambda: taken.append(seconds(*dvc)), rounds=3)
+    say(f"dvc repro with nothing to do: {median(taken):.2f} s (median of {len(taken)})")

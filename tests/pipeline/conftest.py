@@ -1,0 +1,28 @@
+"""Projects to run `dvc repro` in: nothing run yet, run through once, and a copy of that to change."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_project import Project, new_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project in which nothing has run."""
+    return new_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which `dvc repro` has run through; not to be changed."""
+    made = new_project(tmp_path_factory.mktemp("finished"))
+    made.reproduce()
+    return made
+
+
+@pytest.fixture
+def reproduced(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project, to change."""
+    shutil.copytree(finished.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")

@@ -1,0 +1,77 @@
+"""A project of its own to run `dvc repro` in: the tiny profile, the package copied so that tests may change it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+COPIED = ("repro", "claims", ".dvc", "dvc.yaml", "params.yaml", ".gitignore", ".gitattributes")
+
+
+@dataclass(frozen=True)
+class Project:
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        scripts = str(Path(sys.executable).parent)
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "REPRO_"))}
+        return clean | {
+            "PYTHONPATH": str(self.root),
+            "PATH": os.pathsep.join([scripts, os.environ["PATH"]]),
+        }
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """A command in the project, in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str) -> tuple[int, str]:
+        """Exit status and output of a command."""
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=240)
+        return process.returncode, output
+
+    def reproduce(self) -> str:
+        """Output of a `dvc repro` that has to succeed."""
+        status, output = self.run("dvc", "repro")
+        assert status == 0, output
+        return output
+
+    def evidence(self) -> dict[str, bytes]:
+        """Every table by name."""
+        return {p.name: p.read_bytes() for p in sorted(self.root.glob("reports/tiny/evidence/*.csv"))}
+
+    def change(self, file: str, before: str, after: str) -> None:
+        """Replace text in a file of the project; the text has to be there."""
+        path = self.root / file
+        text = path.read_text(encoding="utf-8")
+        assert before in text
+        path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def new_project(folder: Path) -> Project:
+    for name in COPIED:
+        source = SOURCE / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copyfile(source, folder / name)
+    project = Project(folder)
+    project.change("params.yaml", "profile: digits", "profile: tiny")
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
+    identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    subprocess.run(["git", *identity, "commit", "-qm", "start"], cwd=folder, check=True, capture_output=True)
+    return project

@@ -1,0 +1,193 @@
+"""The report as a whole: the same bytes, nothing left out, links that lead somewhere, tables that hold together."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from repro.claims.catalogue import load_claims
+from repro.errors import ReproError
+from repro.evidence.table import read_table, table, write_table
+from repro.report import contract, write_report
+
+Make = Callable[..., Path]
+
+
+def files(root: Path) -> dict[str, bytes]:
+    reports = root / "reports"
+    return {
+        str(path.relative_to(reports)): path.read_bytes()
+        for path in sorted(reports.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, make_project: Callable[..., Path]) -> Path:
+    """The folder ``reports`` of a project with all evidence."""
+    root = make_project(tmp_path_factory.mktemp("written"))
+    write_report(root, "digits")
+    return root / "reports"
+
+
+def test_same_input_gives_the_same_bytes_in_another_folder(project: Make, tmp_path: Path) -> None:
+    root = project(units=2)
+    other = tmp_path / "elsewhere" / "deeper"
+    shutil.copytree(root / "reports", other / "reports")
+    shutil.copy(root / "params.yaml", other)
+    write_report(root, "digits")
+    write_report(other, "digits")
+    assert files(root) == files(other)
+    assert sum(name.endswith(".png") for name in files(root)) == 8
+
+
+def test_provenance_changes_nothing_but_its_block(project: Make) -> None:
+    root = project(units=2)
+    write_report(root, "digits")
+    before = files(root)
+    path = root / "reports" / "digits" / "evidence" / "sources.provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "fedcba987654", "seconds": 7200.0}))
+    write_report(root, "digits")
+    after = files(root)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"digits/README.md", "digits/evidence/sources.provenance.json"}
+    old, new = (content["digits/README.md"].decode().split("## Provenance") for content in (before, after))
+    assert old[0] == new[0]
+    assert "fedcba987654" in new[1]
+    assert "2 h 0 min" in new[1]
+
+
+@pytest.mark.parametrize("claim_id", load_claims())
+def test_every_claim_is_in_the_report_and_in_the_overview(written: Path, claim_id: str) -> None:
+    report = (written / "digits" / "README.md").read_text()
+    assert f'<a id="{claim_id}"></a>' in report, "no place of its own"
+    assert f"[{claim_id}](#{claim_id})" in report, "not in the table of all claims"
+    assert f"digits/README.md#{claim_id}" in (written / "README.md").read_text()
+
+
+def test_verdicts_are_counted_and_said_in_words(written: Path) -> None:
+    verdicts = [v["verdict"] for v in json.loads((written / "digits" / "verdicts.json").read_text())]
+    report = (written / "digits" / "README.md").read_text()
+    for outcome in ("reproduced", "contradicted", "inconclusive"):
+        assert f"{verdicts.count(outcome)} {outcome}" in report
+    overview = (written / "README.md").read_text()
+    counts = [
+        str(verdicts.count(o))
+        for o in ("reproduced", "contradicted", "inconclusive", "not applicable", "not measured")
+    ]
+    assert "| [digits](digits/README.md) | " + " | ".join(counts) + " |" in overview
+
+
+def test_a_missing_experiment_is_said_and_the_others_are_shown(project: Make) -> None:
+    report = write_report(project(units=2, without=("sources",)), "digits").read_text()
+    section = report.split('<a id="sources"></a>')[1].split("<a id=")[0]
+    assert "No evidence yet" in section
+    assert "evidence/sources.csv" in section
+    assert "0.54 ±" not in section
+    assert "figures/retraining.png" in report
+
+
+def test_a_profile_without_evidence_or_verdicts_still_has_a_report(project: Make) -> None:
+    root = project(units=2)
+    shutil.rmtree(root / "reports")
+    report = write_report(root, "digits").read_text()
+    assert "Nothing is judged yet" in report
+    assert report.count("No evidence yet") == 7
+    assert "No profile is judged yet" in (root / "reports" / "README.md").read_text()
+
+
+def test_an_experiment_without_a_section_is_shown_as_a_plain_table(project: Make) -> None:
+    root = project(units=2)
+    rows = [
+        {"run": "ra", "unit": f"u{u}", "trigger": trigger, "asr": level + u / 10}
+        for trigger, level in (("sine", 0.2), ("low_variance", 0.5))
+        for u in range(2)
+    ]
+    write_table(root / "reports" / "digits" / "evidence" / "poison_rate.csv", table(rows))
+    section = (
+        write_report(root, "digits")
+        .read_text()
+        .split('<a id="poison_rate"></a>')[1]
+        .split("## Claims, one")[0]
+    )
+    assert "| Trigger | ASR |" in section or "| Trigger | Asr |" in section
+    assert re.search(r"\| sine \| 0\.250\s±", section)
+    assert re.search(r"\| low variance \| 0\.550\s±", section)
+
+
+def lines_of_tables(text: str) -> Iterator[list[list[str]]]:
+    block: list[list[str]] = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            block.append(re.split(r"(?<!\\)\|", line)[1:-1])
+        elif block:
+            yield block
+            block = []
+
+
+@pytest.mark.parametrize("name", ["README.md", "digits/README.md"])
+def test_every_table_has_even_columns_and_a_ruler(written: Path, name: str) -> None:
+    tables = list(lines_of_tables((written / name).read_text()))
+    assert len(tables) > 3
+    for block in tables:
+        assert {len(line) for line in block} == {len(block[0])}, block[0]
+        assert all(re.fullmatch(r" (---|--:) ", cell) for cell in block[1]), block[:2]
+        assert len(block) > 2, f"an empty table: {block[0]}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "digits/README.md"])
+def test_every_link_and_image_leads_somewhere(written: Path, name: str) -> None:
+    page = written / name
+
+    def places(path: Path) -> set[str]:
+        text = path.read_text()
+        headings = re.findall(r"^#+ (.*)$", text, re.M)
+        slugs = {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
+        return slugs | set(re.findall(r'<a id="([^"]*)">', text))
+
+    targets = re.findall(r"(?<!\\)\]\(([^)]*)\)", page.read_text())
+    assert len(targets) > 50
+    for target in targets:
+        file, _, place = target.partition("#")
+        path = (page.parent / file) if file else page
+        assert path.is_file(), target
+        assert not place or place in places(path), target
+
+
+def test_figures_of_an_earlier_report_are_removed(project: Make) -> None:
+    root = project(units=2)
+    figures = root / "reports" / "digits" / "figures"
+    figures.mkdir()
+    (figures / "old.png").write_bytes(b"old")
+    text = write_report(root, "digits").read_text()
+    shown = set(re.findall(r"\(figures/([^)]*)\)", text))
+    assert {path.name for path in figures.iterdir()} == shown
+
+
+def test_reasons_from_the_judge_are_not_taken_for_markdown(written: Path) -> None:
+    report = (written / "digits" / "README.md").read_text()
+    assert "The interval \\| lies \\*here\\*." in report
+    assert "| a \\| part |" in report
+
+
+def test_wrong_verdicts_end_in_one_line_and_write_nothing(project: Make) -> None:
+    root = project(units=2)
+    path = root / "reports" / "digits" / "verdicts.json"
+    listed = json.loads(path.read_text())
+    listed[3]["verdict"] = "perhaps"
+    path.write_text(json.dumps(listed))
+    before = files(root)
+    with pytest.raises(ReproError, match=r"verdicts\.json: 3\.verdict: ") as caught:
+        write_report(root, "digits")
+    assert "\n" not in str(caught.value)
+    assert files(root) == before
+
+
+def test_every_column_of_the_evidence_is_described(written: Path) -> None:
+    for path in sorted((written / "digits" / "evidence").glob("*.csv")):
+        for column in read_table(path).columns:
+            assert contract.meaning(column), f"{path.name}: {column}"
+    assert "not described" not in (written / "README.md").read_text()

@@ -1,0 +1,167 @@
+"""`repro doctor`: what is there, what is missing, what is stale, and what it costs."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from repro import doctor, plugins
+from repro.data.datasets import Download, mnist
+from repro.doctor import diagnosis, lock_file, packages, parameters, size
+from repro.evidence.files import write_json, write_text
+from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
+from repro.evidence.store import RECORDS, Store
+from repro.evidence.table import checksum
+from repro.profiles import DataSettings, Profile, load_profile
+from repro.training.stack import Stack
+
+LOCK = """schema: '2.0'
+stages:
+  plan@digits:
+    cmd: repro plan
+    outs:
+    - path: data/plan/digits
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef.dir
+      size: 4242
+      nfiles: 3
+"""
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Profile:
+    write_text(tmp_path / "params.yaml", "profile: digits\nseeds: {evidence: 1, tuning: 100001}\n")
+    return load_profile("digits", tmp_path)
+
+
+def facts(root: Path, profile: Profile) -> dict[str, list[str]]:
+    """What is said of each name; some names stand in two sections."""
+    found: dict[str, list[str]] = {}
+    for line in diagnosis(root, profile).splitlines():
+        if line.startswith("  "):
+            name, _, fact = line[2:].partition("  ")
+            found.setdefault(name.strip(), []).append(fact.strip())
+    return found
+
+
+def test_bare_project(tmp_path: Path, profile: Profile) -> None:
+    said = facts(tmp_path, profile)
+    assert said["packages"] == ["constraints.txt is not here to compare with"]
+    assert said["dataset"] == ["digits: ships inside an installed package"]
+    assert said["store"] == ["empty"]
+    assert said["dvc.lock"] == ["not there; `dvc repro` makes it"]
+    assert "claims/expected/digits.yaml is missing: `pytest claims/` does not judge" in said["gate"][0]
+    assert "never measured" in said["tuning"][0]
+    assert said["tuning"][1] == "reports/digits/evidence/tuning.csv: missing; `dvc repro` makes it"
+    assert "not counting " in said["time to train"][0]
+    assert all(name in said for name in profile.experiments)
+    for name in ("Python", "cores", "memory", "disk", "GPU", "disk to train"):
+        assert said[name][0]
+
+
+def test_project_with_evidence(tmp_path: Path, profile: Profile) -> None:
+    path = evidence_path(tmp_path, "digits", "tuning")
+    write_text(path, "run\nra\n")
+    fingerprint = evidence_fingerprint(profile, "tuning")
+    write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path)})
+    write_json(path.with_suffix(".provenance.json"), {"seconds": 3725.0})
+    write_text(tmp_path / "claims" / "expected" / "digits.yaml", "{}\n")
+    write_text(tmp_path / "dvc.lock", LOCK)
+    with Store(tmp_path).adding("k") as folder:
+        write_text(folder / RECORDS, "x" * 2_500_000)
+    said = facts(tmp_path, profile)
+    assert said["tuning"][1] == "current"
+    assert "1 h 02 min of one core when last made" in said["tuning"][0]
+    assert "not counting" in said["time to train"][0]
+    assert "tuning" not in said["time to train"][0]
+    assert said["store"] == ["1 finished fleets, 2.5 MB, in .repro/store"]
+    assert said["dvc.lock"] == ["whole"]
+    assert said["gate"] == ["claims/expected/digits.yaml is there"]
+
+
+def test_stale_evidence_says_why(tmp_path: Path, profile: Profile) -> None:
+    path = evidence_path(tmp_path, "digits", "tuning")
+    write_text(path, "run\nra\n")
+    fingerprint = evidence_fingerprint(profile, "tuning")
+    write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path), "rows": {}})
+    assert "tuning.csv: stale: code changed: " in facts(tmp_path, profile)["tuning"][1]
+
+
+def test_dataset_to_fetch(tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (Download(name, name, "", size, ()) for name, size in (("one", 3), ("two", 1500)))
+    monkeypatch.setattr(mnist, "FILES", (one, two))
+    on_mnist = profile.model_copy(update={"data": DataSettings(name="mnist")})
+    folder = tmp_path / "data" / "raw" / "mnist"
+    write_text(folder / "one", "abc")
+    write_text(folder / "two", "cut short")
+    wanted = "mnist: 1 of 2 files are missing (1.5 kB); `repro fetch mnist`"
+    assert facts(tmp_path, on_mnist)["dataset"] == [wanted]
+    write_text(folder / "two", "x" * 1500)
+    assert facts(tmp_path, on_mnist)["dataset"] == ["mnist: fetched"]
+
+
+def test_packages_that_differ_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"torch": "2.13.0+cpu", "numpy": "2.4.0", "PyYAML": "6.0.3"}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise doctor.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(
+        doctor, "requires", lambda name: ["torch>=2", "safetensors>=0.5", 'mypy; extra == "dev"']
+    )
+    constraints = tmp_path / "constraints.txt"
+    pins = "# pins\ntorch==2.13.0\nnumpy==2.4.6\nPyYAML==6.0.3\n"
+    constraints.write_text(pins + "Safetensors==0.8.0\nmypy==2.4.1\n", encoding="utf-8")
+    wanted = "not as pinned: numpy 2.4.0 (pinned 2.4.6), Safetensors is not installed (pinned 0.8.0)"
+    assert packages(constraints) == wanted
+    installed |= {"numpy": "2.4.6", "Safetensors": "0.8.0"}
+    assert packages(constraints) == "as constraints.txt pins them"
+
+
+def test_whole_lock_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "dvc.lock", LOCK)
+    assert lock_file(tmp_path / "dvc.lock") == "whole"
+
+
+def test_truncated_lock_file_is_mended_by_git(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.lock"
+    # A stage and an entry can do without what follows here.
+    without = {LOCK.index("    outs"), LOCK.index("      nfiles")}
+    for length in range(len(LOCK)):
+        write_text(path, LOCK[:length])
+        if length not in without:
+            assert lock_file(path) == "damaged; `git checkout dvc.lock` mends it", LOCK[:length]
+    path.write_bytes(b"\xff\x00")
+    assert lock_file(path) == "damaged; `git checkout dvc.lock` mends it"
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 15, 9)])
+@pytest.mark.parametrize("architecture", plugins.names("architecture"))
+def test_parameters_are_those_of_a_real_model(architecture: str, shape: tuple[int, int, int]) -> None:
+    blocks = plugins.load("architecture", architecture).blocks(shape, 7)
+    stack = Stack.initialised(blocks, shape, 7, [0])
+    assert parameters(architecture, shape, 7) == sum(tensor.numel() for tensor in stack.state().values())
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1500, "1.5 kB"),
+        (25e6, "25 MB"),
+        (3.21e9, "3.2 GB"),
+        (84e9, "84 GB"),
+    ],
+)
+def test_sizes_in_words(count: float, words: str) -> None:
+    assert size(count) == words
+
+
+def test_nothing_is_written(tmp_path: Path, profile: Profile) -> None:
+    diagnosis(tmp_path, profile)
+    assert [path.name for path in tmp_path.rglob("*")] == ["params.yaml"]
+    shutil.rmtree(tmp_path)
