@@ -57,7 +57,11 @@ def train_task(task: Task) -> str:
     with Store(task.root).adding(task.key) as folder:
         if task.keeps_weights:
             save_file(dict(outcome.weights), folder / WEIGHTS)
-        about = {"seconds": round(time.monotonic() - started, 3), "device": process.device_name(chosen)}
+        about = {
+            "seconds": round(time.monotonic() - started, 3),
+            "device": process.device_name(chosen),
+            "variant": dataset.variant if dataset else None,
+        }
         write_json(folder / RECORDS, {"records": outcome.records, **about})
     return task.key
 
@@ -167,6 +171,7 @@ def _collect(
         {
             "fingerprint": digest(fingerprint),
             "device": ", ".join(sorted({entry["device"] for entry in entries.values()})),
+            "variant": next((entry["variant"] for entry in entries.values()), None),
             "threads": 1,
             "workers": workers,
             "seconds": round(sum(entry["seconds"] for entry in entries.values()), 1),

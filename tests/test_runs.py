@@ -70,11 +70,12 @@ def test_an_id_depends_on_every_field_within_a_field(
         part = getattr(run, place)
         for name, strategy in NESTED[type(part)].items():
             other = data.draw(strategy, label=f"{place}.{name}")
-            assume(other != getattr(part, name))
-            assert replace(run, **{place: replace(part, **{name: other})}).id != run.id
+            if other != getattr(part, name):
+                assert replace(run, **{place: replace(part, **{name: other})}).id != run.id
     for name, strategy in NESTED[Trigger].items():
         other = data.draw(strategy, label=f"trigger.{name}")
-        assume(other != getattr(backdoor.trigger, name))
+        if other == getattr(backdoor.trigger, name):
+            continue
         changed = replace(backdoor, trigger=replace(backdoor.trigger, **{name: other}))
         assert replace(run, backdoor=changed).id != run.id
         assert replace(run, probes=(changed,)).id != run.id
@@ -90,7 +91,10 @@ def test_an_id_is_equal_for_equal_descriptions_and_never_looks_like_a_number(run
 
 
 def test_an_id_is_the_same_in_every_process() -> None:
-    assert digest({"b": 1, "a": [2.5, None, "é"]}) == hashlib.sha256('{"a":[2.5,null,"é"],"b":1}'.encode()).hexdigest()
+    assert (
+        digest({"b": 1, "a": [2.5, None, "é"]})
+        == hashlib.sha256('{"a":[2.5,null,"é"],"b":1}'.encode()).hexdigest()
+    )
 
 
 @given(runs)
@@ -141,9 +145,7 @@ def test_fleets_are_a_pure_function_of_the_grid_and_of_runs_alike_alone(
         def own(run: Run, architecture: str = architecture, patience: int | None = patience) -> bool:
             return (run.architecture, run.recipe.patience) == (architecture, patience)
 
-        among_others = fleets(
-            [run for run in more if not own(run)] + grid, size, stacked_alike
-        )
+        among_others = fleets([run for run in more if not own(run)] + grid, size, stacked_alike)
         assert [f for f in among_others if own(f.runs[0])] == [f for f in made if own(f.runs[0])]
 
 

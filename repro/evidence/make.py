@@ -30,6 +30,9 @@ def make_evidence(root: Path, profile: Profile, name: str) -> Path:
     path = evidence_path(root, profile.name, name)
     write_table(path, table(experiment.rows(profile, records)))
     data = next((p["data"] for p in fingerprint["phases"].values() if p["data"]), None)
-    write_json(path.with_suffix(".provenance.json"), provenance(root, data, abouts))
+    write_json(
+        path.with_suffix(".provenance.json"),
+        provenance(root, data and data | {"variant": abouts[0]["variant"]}, abouts),
+    )
     write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path)})
     return path

@@ -4,8 +4,8 @@ Victims are trained for a fixed number of epochs, long enough to overfit, from s
 whose representation the clean-label attacker knows. The defence is what section 4.2 states: the margin loss added, with
 weight 1, to training on the poisoned set. Phase ``final`` is measured after training. Phase ``matched`` compares a
 victim with and without the loss at equal accuracy on held-out images, so that a lower AUC cannot come from training
-less: at ten accuracies between where the later starter starts and where the weaker one ends, each victim is
-looked at when it first reaches that accuracy, and its measurements are averaged.
+less: at ten accuracies, evenly from where the later starter starts to where the weaker one ends, each victim is looked
+at when it first reaches that accuracy, and its measurements are averaged.
 """
 
 from collections.abc import Sequence
@@ -107,13 +107,30 @@ def _encoders_of(profile: Profile, fleet: Fleet) -> Fleet:
 
 
 def matched(own: Record, other: Record) -> dict[str, float]:
-    """Measurements of ``own`` averaged over accuracies that it and ``other`` both reach, each at first reaching it."""
+    """Measurements of ``own`` averaged over held-out accuracies that it and ``other`` both reach.
+
+    Between two checkpoints the measurements are interpolated to the accuracy looked for, so that both are compared at
+    the same one however far apart their checkpoints lie.
+    """
     reached, others = (_running_best(record) for record in (own, other))
     low, high = max(reached[0], others[0]), min(reached[-1], others[-1])
     levels = [high] if low >= high else [low + (high - low) * i / (LEVELS - 1) for i in range(LEVELS)]
-    firsts = [next(i for i, best in enumerate(reached) if best >= level - 1e-12) for level in levels]
-    looked_at = [own["checkpoints"][i] for i in firsts]
+    looked_at = [_at_accuracy(own["checkpoints"], reached, level) for level in levels]
     return {name: sum(c[name] for c in looked_at) / len(looked_at) for name in looked_at[0]}
+
+
+def _at_accuracy(checkpoints: list[dict[str, float]], reached: list[float], level: float) -> dict[str, float]:
+    """The measurements when the best accuracy so far first comes to ``level``."""
+    after = next((i for i, best in enumerate(reached) if best >= level), len(reached) - 1)
+    if after == 0 or reached[after - 1] >= level:
+        return checkpoints[after]
+    # Accuracy may have fallen below its best in between: interpolate from the checkpoint that set the best.
+    before = reached.index(reached[after - 1])
+    part = (level - reached[before]) / (reached[after] - reached[before])
+    return {
+        name: checkpoints[before][name] + part * (checkpoints[after][name] - checkpoints[before][name])
+        for name in checkpoints[after]
+    }
 
 
 def _running_best(record: Record) -> list[float]:

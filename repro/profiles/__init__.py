@@ -227,6 +227,9 @@ def _check_pieces(profile: Profile, where: str) -> None:
         _named("defence", name, f"{where}: defences")
     for name in profile.experiments:
         _named("experiment", name, f"{where}: experiments")
+    for name in plugins.names("experiment"):
+        if name not in profile.experiments:
+            raise ReproError(f"{where}: experiments.{name}: missing; a profile sets the size of every experiment")
         profile.settings(name)
 
 

@@ -84,13 +84,14 @@ def _finding(report: Report, claim: Claim | None, judged: Verdict) -> str:
         line += f" Published: {escape(judged.published)}."
     entries = _entries(claim)
     found = []
+    several = sum(part.verdict is not None and part.estimate is not None for part in judged.parts) > 1
     for part in judged.parts:
         if part.estimate is None or part.kind == "exact":
             continue
         levels = _levels(report, entries.get(part.name))
         means = f"{arrow(*levels, 3)}, difference " if levels else ""
-        beside = "" if part.verdict else " (beside the claim, not judged)"
-        found.append(f"{escape(capital(part.name))}: {means}{_figure(part)}{beside}")
+        standing = f" ({_outcome(part)})" if part.verdict is None or several else ""
+        found.append(f"{escape(capital(part.name))}: {means}{_figure(part)}{standing}")
     if not found:
         return f"{line} {_sentence(judged.reason)}"
     sample = f"Here, with the {percent(judged.level)} interval over {judged.n} units:"
@@ -179,7 +180,7 @@ def _claim(report: Report, claim: Claim | None, judged: Verdict) -> list[str]:
 
 
 def _outcome(part: PartVerdict) -> str:
-    return verdict(part.verdict) if part.verdict else "shown beside, not judged"
+    return verdict(part.verdict) if part.verdict else "beside the claim, not judged"
 
 
 def _parts(parts: Sequence[PartVerdict], level: float) -> str:

@@ -22,7 +22,9 @@ def pattern(scene: Scene, variance: float) -> tuple[Array, Array]:
     from sklearn.decomposition import PCA
 
     training = scene.training.reshape(len(scene.training), -1).astype(np.float64)
-    pca = PCA(svd_solver="full").fit(training)
+    # With more images than pixels the covariance's eigenvectors are the same components, found many times sooner.
+    solver = "covariance_eigh" if training.shape[0] > training.shape[1] else "full"
+    pca = PCA(svd_solver=solver).fit(training)
     trailing = pca.explained_variance_ratio_[::-1].cumsum()[::-1]  # by component i and all after it
     components = pca.components_[np.flatnonzero(trailing >= variance)[-1] :]
     projection = components.T @ (components @ (scene.outside.ravel() - pca.mean_))

@@ -161,12 +161,14 @@ def test_sources_are_all_classes_but_the_poison_class_or_the_one_named() -> None
 
 @pytest.mark.parametrize("rate", [0, -0.1, 1.0001, float("nan")])
 def test_a_rate_outside_0_to_1_is_an_error(rate: float) -> None:
-    with pytest.raises(ReproError, match=f"^poison rate {re.escape(str(rate))} is outside {re.escape('(0, 1]')}$"):
+    with pytest.raises(
+        ReproError, match=f"^poison rate {re.escape(str(rate))} is outside {re.escape('(0, 1]')}$"
+    ):
         poisoned_count(rate, 100)
 
 
 def test_the_poison_class_as_its_own_source_is_an_error() -> None:
-    with pytest.raises(ReproError, match="^poison class 3 cannot be its own source class$"):
+    with pytest.raises(ReproError, match=r"^poison class 3 cannot be its own source class$"):
         source_classes(3, 10, 3)
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 
 from repro.evidence.table import Cell, Table, read_table
 from repro.experiments import poison_statistics as table_1
+from repro.profiles import load_profile
 from repro.report import published, write_report
 
 Cells = dict[tuple[str, ...], list[str]]
@@ -220,12 +221,15 @@ def test_exposure_shows_aucs_beside_accuracy_in_both_protocols(folder: Path, tex
         assert less[protocol, "Scratch", "clean-label"][0] == plus_minus(lost, 3, signed=True)
 
 
-def test_what_differs_from_the_paper_is_said(text: str) -> None:
+def test_what_differs_from_the_paper_is_said(folder: Path, text: str) -> None:
+    profile = load_profile("digits", folder.parents[1])
     found = rows(text, "## What differs from the paper", 1)
+    square, sine = profile.trigger("square"), profile.trigger("sine")
     assert "8x8" in found["Data",][1]
-    assert "3 of 8 pixels wide (38 %)" in found["Square",][1]
+    assert f", {square.options['size']} of 8 pixels wide (" in found["Square",][1]
+    assert found["Square",][0].startswith("black, 22 of 224 pixels wide (10 %), 22 from the top and left")
     assert found["Sine",] == [
         "amplitude 0.4, 5.6 cycles an image; alpha 0.1",
-        "amplitude 0.4, 2 cycles an image; alpha 0.5",
+        f"amplitude {sine.options['amplitude']:g}, {sine.options['cycles']:g} cycles an image; alpha {sine.alpha:g}",
     ]
     assert "*last* epoch" in found["Training",][1]

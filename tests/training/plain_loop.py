@@ -30,9 +30,7 @@ class PlainModel(nn.Module):
         for block in blocks:
             if isinstance(block, Convolution):
                 layers.append(
-                    nn.Conv2d(
-                        channels, block.channels, 3, block.stride, padding=1, bias=not block.normalised
-                    )
+                    nn.Conv2d(channels, block.channels, 3, block.stride, padding=1, bias=not block.normalised)
                 )
                 if block.normalised:
                     layers.append(nn.BatchNorm2d(block.channels))

@@ -106,9 +106,7 @@ def test_what_is_recorded_after_training_is_what_a_plain_model_measures(
     assert all(1 <= record["epochs"] <= 6 for record in trained.records)
 
 
-def test_each_run_trains_on_its_own_poison_set_until_its_own_end(
-    trained: Outcome, digits: Dataset
-) -> None:
+def test_each_run_trains_on_its_own_poison_set_until_its_own_end(trained: Outcome, digits: Dataset) -> None:
     stack = stack_with(dict(trained.weights))
     agree = []
     for k, run in enumerate(RUNS):
@@ -132,9 +130,7 @@ def test_each_run_trains_on_its_own_poison_set_until_its_own_end(
 def test_retraining_goes_on_from_the_weights_on_the_clean_set_alone(
     trained: Outcome, digits: Dataset
 ) -> None:
-    runs = tuple(
-        replace(run, retraining=RETRAINING, defence=Defence("logit_squeezing", 5.0)) for run in RUNS
-    )
+    runs = tuple(replace(run, retraining=RETRAINING, defence=Defence("logit_squeezing", 5.0)) for run in RUNS)
     outcome = retrain_fleet(Fleet(runs), digits, trained.weights, CPU)
     after = stack_with(dict(outcome.weights))
     agree = []
@@ -152,7 +148,7 @@ def test_retraining_goes_on_from_the_weights_on_the_clean_set_alone(
 
 
 def test_retraining_without_a_recipe_is_an_error(trained: Outcome, digits: Dataset) -> None:
-    with pytest.raises(ValueError, match="^these runs have no retraining recipe$"):
+    with pytest.raises(ValueError, match=r"^these runs have no retraining recipe$"):
         retrain_fleet(Fleet(RUNS), digits, trained.weights, CPU)
 
 

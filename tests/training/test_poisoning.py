@@ -64,7 +64,7 @@ def test_both_splits_of_the_poison_set_are_poisoned_as_the_paper_says(attack: Ba
         indices, labels = getattr(view, name)
         stamped = indices >= len(digits)
         # Exactly floor(lambda N_t), in the place and under the label of poison-class images.
-        expected = int(round(attack.poison_rate * 100)) * int((before == attack.poison_class).sum()) // 100
+        expected = round(attack.poison_rate * 100) * int((before == attack.poison_class).sum()) // 100
         assert stamped.sum() == expected
         assert (before[stamped] == attack.poison_class).all()
         # Class counts are unchanged, and so is everything that is not poisoned, the copied originals included.
@@ -153,9 +153,7 @@ def test_the_clean_model_is_measured_on_the_very_images_the_poisoned_one_is(
     poisoned, images, _ = view_of(digits, run_with(attack))
     other = Backdoor(3, SINE, 0.1)
     clean, probed, _ = view_of(digits, run_with(None, probes=(other, attack)))
-    np.testing.assert_array_equal(
-        images[poisoned.successes[0].indices], probed[clean.successes[1].indices]
-    )
+    np.testing.assert_array_equal(images[poisoned.successes[0].indices], probed[clean.successes[1].indices])
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda t: t.name)
@@ -169,9 +167,7 @@ def test_equal_seeds_give_equal_poison_and_different_seeds_different(
     other, other_images, _ = view_of(digits, replace(run, seed=2))
     assert not np.array_equal(one.training[0], other.training[0])
     assert not np.array_equal(one.validation[0], other.validation[0])
-    assert not np.array_equal(
-        its_images[one.training[0]].sum(0), other_images[other.training[0]].sum(0)
-    )
+    assert not np.array_equal(its_images[one.training[0]].sum(0), other_images[other.training[0]].sum(0))
 
 
 def test_runs_that_share_a_pool_each_find_their_own_images(digits: Dataset) -> None:

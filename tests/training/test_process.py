@@ -1,6 +1,7 @@
 """What a training process sets up, and that it ends when its parent does."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -48,8 +49,7 @@ def test_a_training_process_computes_on_one_thread() -> None:
         torch.set_num_threads(before)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
-@pytest.mark.skipif(not hasattr(os, "confstr") or "glibc" not in str(os.confstr("CS_GNU_LIBC_VERSION")), reason="no glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_freed_memory_is_kept() -> None:
     code = """
 import psutil, torch
@@ -78,7 +78,9 @@ def test_asking_for_a_gpu_by_name_where_there_is_none_is_an_error(monkeypatch: p
     assert process.device_name(process.device("cpu")) == "cpu"
 
 
-def test_a_gpu_is_taken_where_there_is_one_unless_the_cpu_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_taken_where_there_is_one_unless_the_cpu_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda chosen: f"a GPU ({chosen.type})")
     assert process.device("auto") == process.device("cuda") == torch.device("cuda")
@@ -121,7 +123,8 @@ def test_a_stage_ends_when_dvc_is_killed_and_nothing_ends_outside_one(tmp_path: 
     )
     dvc = tmp_path / "dvc"
     dvc.write_text(
-        f"import subprocess\nsubprocess.call('{sys.executable} {stage}; true', shell=True)\n", encoding="utf-8"
+        f"import subprocess\nsubprocess.call('{sys.executable} {stage}; true', shell=True)\n",
+        encoding="utf-8",
     )
     environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
     started = subprocess.Popen(

@@ -20,23 +20,22 @@ def stack_of(architecture: str, shape: tuple[int, int, int], seeds: list[int]) -
 
 
 def in_double(stack: Stack) -> Stack:
-    return Stack(
-        stack.blocks, stack.shape, stack.classes, {n: t.double() for n, t in stack.state().items()}
-    )
+    return Stack(stack.blocks, stack.shape, stack.classes, {n: t.double() for n, t in stack.state().items()})
 
 
 blocks = st.builds(
     lambda convolutions, dense: (*convolutions, *dense),
-    st.lists(
-        st.builds(Convolution, st.integers(1, 3), st.sampled_from([1, 2]), st.booleans()), max_size=3
-    ),
+    st.lists(st.builds(Convolution, st.integers(1, 3), st.sampled_from([1, 2]), st.booleans()), max_size=3),
     st.lists(st.builds(Dense, st.integers(1, 4)), max_size=2),
 ).filter(bool)
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    blocks, st.tuples(st.integers(1, 3), st.integers(2, 7), st.integers(2, 7)), st.integers(2, 5), st.booleans()
+    blocks,
+    st.tuples(st.integers(1, 3), st.integers(2, 7), st.integers(2, 7)),
+    st.integers(2, 5),
+    st.booleans(),
 )
 def test_any_stack_computes_what_its_modules_compute(
     described: tuple[Block, ...], shape: tuple[int, int, int], batch: int, training: bool

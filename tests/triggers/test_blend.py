@@ -29,9 +29,7 @@ def stampings(draw: st.DrawFn) -> tuple[Array, Array, Array]:
         )
     )
     mask = draw(
-        arrays(
-            np.float32, (draw(st.sampled_from([1, n])), 1, h, w), elements=st.sampled_from([0.0, 1.0])
-        )
+        arrays(np.float32, (draw(st.sampled_from([1, n])), 1, h, w), elements=st.sampled_from([0.0, 1.0]))
     )
     return images, trigger, mask
 

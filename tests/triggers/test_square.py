@@ -43,7 +43,14 @@ def test_by_default_it_is_the_papers_at_224_pixels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "offset", "shape"), [(9, 0, (1, 8, 8)), (3, 6, (1, 8, 8)), (3, 4, (1, 6, 20)), (0, 1, (1, 8, 8)), (3, -1, (1, 8, 8))]
+    ("size", "offset", "shape"),
+    [
+        (9, 0, (1, 8, 8)),
+        (3, 6, (1, 8, 8)),
+        (3, 4, (1, 6, 20)),
+        (0, 1, (1, 8, 8)),
+        (3, -1, (1, 8, 8)),
+    ],
 )
 def test_a_square_that_leaves_the_image_is_an_error(
     size: int, offset: int, shape: tuple[int, int, int]

@@ -3,7 +3,7 @@
 from repro.evidence.table import Table
 from repro.report.markdown import details, escape, table
 from repro.report.summary import mean
-from repro.report.wording import capital, estimate, name
+from repro.report.wording import capital, estimate, metric, name
 
 _IDENTITY = {"run", "unit", "partition_seed", "seed"}
 _FOLD = 30
@@ -25,7 +25,7 @@ def blocks(evidence: Table) -> list[str]:
         among = evidence.where(**dict(zip(conditions, group, strict=True)))
         figures = [estimate(mean(among, column), 3) for column in measured]
         rows.append([*(escape(name(value)) for value in group), *figures])
-    header = [capital(escape(name(column))) for column in [*conditions, *measured]]
+    header = [capital(escape(metric(column))) for column in [*conditions, *measured]]
     shown = table(header, rows, left=len(conditions))
     legend = "Means over units with 95 % intervals (Student's t)."
     return [legend, shown if len(rows) <= _FOLD else details(f"The table of {len(rows)} rows", shown)]
