@@ -21,6 +21,7 @@ Profiled = Annotated[
     str | None, typer.Option("--profile", "-p", help="A profile; that of params.yaml when left out.")
 ]
 ROOT = Path()
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
@@ -30,7 +31,10 @@ def main() -> None:
     except ReproError as error:
         print(f"repro: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except SystemExit as ending:
+        # Typer turns an interruption into this code, silently.
+        if ending.code != _INTERRUPTED:
+            raise
         print(
             "repro: interrupted; finished fleets are kept, the same command goes on from them",
             file=sys.stderr,
@@ -39,7 +43,7 @@ def main() -> None:
         # Leaves without waiting for the workers, which end with this process.
         import os
 
-        os._exit(128 + signal.SIGINT)
+        os._exit(_INTERRUPTED)
 
 
 def _say(line: str) -> None:

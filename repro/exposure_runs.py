@@ -1,4 +1,4 @@
-"""Descriptions of membership-exposure runs: the public encoder, and the victims that are exposed (desanctis 2.3-2.5)."""
+"""Descriptions of membership-exposure runs: public encoders, and the victims that are exposed (desanctis 2.3-2.5)."""
 
 from dataclasses import dataclass, field
 
@@ -47,7 +47,7 @@ class ExposureRun(Description):
     fine_tuned: bool
     checkpoints: tuple[int, ...]
     attack: Amplification | None = None
-    defence: Defence = Defence()
+    defence: Defence = field(default_factory=Defence)
 
     def pieces(self) -> set[tuple[str, str]]:
         """Also its architecture, defence and attack."""

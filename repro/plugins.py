@@ -9,6 +9,7 @@ import importlib
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from repro.errors import ReproError
 
@@ -48,3 +49,16 @@ def title(kind: str, name: str) -> str:
     module_name(kind, name)
     source = (ROOT / KINDS[kind] / f"{name}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def options(kind: str, name: str) -> dict[str, Any]:
+    """The piece's ``OPTIONS``, a literal, without importing it."""
+    module_name(kind, name)
+    source = (ROOT / KINDS[kind] / f"{name}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            if isinstance(target, ast.Name) and target.id == "OPTIONS":
+                found: dict[str, Any] = ast.literal_eval(node.value)
+                return found
+    return {}

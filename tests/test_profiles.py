@@ -154,7 +154,8 @@ def test_architecture_that_is_not_there(edited: Callable[..., profiles.Profile])
         ("experiments/regularisers/regularisers", ["prayer"], "defences: none is called 'prayer'"),
         ("experiments/tuning/weights", {"prayer": [1.0]}, "defences: none is called 'prayer'"),
         ("experiments/exposure/architecture", "vgg", "unknown architecture 'vgg'"),
-        ("experiments/exposure/attacks", {"prayer": {"budget": 3}}, "unknown attack 'prayer'"),
+        ("experiments/exposure/attacks", {"prayer": {"budget": 3}}, "exposure: attacks.prayer"),
+        ("experiments/sources/triggers", [], "sources: triggers: List should have at least 1 item"),
     ],
 )
 def test_experiment_that_names_what_is_not_there(

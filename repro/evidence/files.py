@@ -11,9 +11,10 @@ from repro.errors import ReproError
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` in one step; raises ReproError when the disk refuses."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
@@ -23,7 +24,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         raise ReproError(f"{path}: cannot write ({error.strerror}); nothing was changed") from error
     finally:
-        if os.path.exists(beside):
+        if beside and os.path.exists(beside):
             os.unlink(beside)
 
 

@@ -142,7 +142,7 @@ def staleness(root: Path, profile_name: str, experiment: str) -> str | None:
     try:
         stored = json.loads(beside.read_text(encoding="utf-8"))
         table = stored.pop("table")
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         return f"{beside.relative_to(root)}: not a fingerprint; `dvc repro` makes it anew"
     if checksum(path) != table:
         return f"{where}: edited since it was made; `git checkout` it or run `dvc repro`"

@@ -56,9 +56,10 @@ class Store:
     @contextmanager
     def adding(self, key: str) -> Iterator[Path]:
         """A folder to fill; it becomes the entry when the block ends well, and vanishes when it does not."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".new-"))
+        beside = None
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(dir=self.folder, prefix=".new-"))
             yield beside
             if self.entry(key) is None:
                 os.replace(beside, self.folder / key)
@@ -67,7 +68,8 @@ class Store:
                 f"{self.folder}: cannot write ({error.strerror}); what was finished before is kept"
             ) from error
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            if beside:
+                shutil.rmtree(beside, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

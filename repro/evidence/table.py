@@ -67,7 +67,7 @@ def _write_cell(value: Cell) -> str:
         return repr(float(value))
     if isinstance(value, int):
         return repr(int(value))
-    if _read_cell(value) != value:
+    if _read_cell(value) != value or "\r" in value:
         raise ValueError(f"string {value!r} would not read back as a string")
     return value
 

@@ -1,21 +1,23 @@
 """Membership exposure: poisoning that amplifies it, and the margin loss against it (desanctis 2.3-2.5, 3.1, 4.2).
 
-Victims are trained for a fixed number of epochs, long enough to overfit, from scratch or by fine-tuning a public encoder
-whose representation the clean-label attacker knows. The defence is what section 4.2 states: the margin loss added, with
-weight 1, to training on the poisoned set. Phase ``final`` is measured after training. Phase ``matched`` compares a
-victim with and without the loss at equal accuracy on held-out images, so that a lower AUC cannot come from training
-less: at ten accuracies, evenly from where the later starter starts to where the weaker one ends, each victim is looked
-at when it first reaches that accuracy, and its measurements are averaged.
+Victims are trained for a fixed number of epochs, long enough to overfit, from scratch or by fine-tuning a public
+encoder whose representation the clean-label attacker knows. The defence is what section 4.2 states: the margin loss
+added, with weight 1, to training on the poisoned set. Phase ``final`` is measured after training. Phase ``matched``
+compares a victim with and without the loss at equal accuracy on held-out images, so that a lower AUC cannot come from
+training less: at ten accuracies, evenly from where the later starter starts to where the weaker one ends, each victim
+is looked at when it first reaches that accuracy, and its measurements are averaged.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from repro.evidence.table import Row
 from repro.experiments import Experiment, Phase, Record, Records, units
 from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
 from repro.profiles import Count, Positive, Profile, Strict
-from repro.runs import Defence, Fleet
+from repro.runs import Defence, Fleet, Options
 from repro.training.recipe import Recipe
 
 LEVELS = 10
@@ -29,7 +31,7 @@ class AttackSettings(Strict):
     """How many poisons, and the options of the attack's piece."""
 
     budget: Count
-    options: dict[str, Any] = {}
+    options: Options = Field(default_factory=dict)
 
 
 class Settings(Strict):
@@ -43,7 +45,7 @@ class Settings(Strict):
     batch_size: Count
     encoder_epochs: Count
     checkpoints: list[Count]
-    attacks: dict[str, AttackSettings]
+    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings]
     margin_weight: Positive
 
 

@@ -72,8 +72,8 @@ def _table_1_rows() -> list[Row]:
 
     sizes = dict(enumerate(FLOWERS))
     rows = []
-    for t in sizes:
-        total = poisoned_count(POISON_RATE, sizes[t])
+    for t, size in sizes.items():
+        total = poisoned_count(POISON_RATE, size)
         rows.append(_row("expected_samples", t, None, None, total, PUBLISHED_POISONED[t], 0))
         draws = expected_draws(total, sizes, [c for c in sizes if c != t])
         rows += [

@@ -13,7 +13,7 @@ from repro.experiments import (
     clean_runs,
     units,
 )
-from repro.profiles import Count, Profile, Strict
+from repro.profiles import Count, Names, Profile, Strict
 from repro.runs import Fleet, Run, fleets, stacked_alike
 
 
@@ -21,7 +21,7 @@ class Settings(Strict):
     """How many units, and which of the profile's triggers."""
 
     units: Count
-    triggers: list[str]
+    triggers: Names
 
 
 def _units(profile: Profile) -> list[Unit]:

@@ -15,7 +15,7 @@ from repro.experiments import (
     clean_runs,
     units,
 )
-from repro.profiles import Count, Profile, Strict
+from repro.profiles import Count, Names, Profile, Strict
 from repro.runs import Backdoor, Fleet, Run, fleets, stacked_alike
 
 
@@ -23,7 +23,7 @@ class Settings(Strict):
     """How many units, and which of the profile's triggers."""
 
     units: Count
-    triggers: list[str]
+    triggers: Names
 
 
 def _units(profile: Profile) -> list[Unit]:

@@ -33,7 +33,7 @@ class Settings(Strict):
 
     units: Count
     trigger: str
-    learning_rates: list[Positive]
+    learning_rates: Annotated[list[Positive], Field(min_length=1)]
     budget: Annotated[float, Field(gt=0, lt=1)]
     weights: dict[str, list[Positive]]
 
@@ -51,7 +51,7 @@ def _poisoned(profile: Profile) -> list[Run]:
     settings = profile.settings("tuning")
     candidates: list[tuple[Defence, float | None]] = [(Defence(), rate) for rate in settings.learning_rates]
     for name, weights in settings.weights.items():
-        options = profile.defences[name].options
+        options = profile.defence_settings(name).options
         candidates += [(Defence(name, weight, options), None) for weight in weights]
     runs = []
     for architecture in profile.architectures:

@@ -19,6 +19,7 @@ FOLDER = Path(__file__).resolve().parent
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Strict(BaseModel):
@@ -90,7 +91,7 @@ class Profile(Strict):
     data: DataSettings
     device: Literal["auto", "cpu", "cuda"] = "auto"
     fleet: Count
-    architectures: list[str]
+    architectures: Names
     training: TrainingSettings
     fixed_epochs: Count
     retraining: RetrainingSettings
@@ -122,7 +123,7 @@ class Profile(Strict):
 
     def trigger(self, name: str) -> Trigger:
         """A trigger with every option of its piece filled in."""
-        settings = self.triggers[name]
+        settings = self._named_section("triggers", self.triggers, name)
         return Trigger(name, settings.alpha, plugins.load("trigger", name).OPTIONS | settings.options)
 
     def backdoor(self, poison_class: int, trigger: str, source_class: int | None = None) -> Backdoor:
@@ -133,8 +134,19 @@ class Profile(Strict):
         """A defence at the weight tuned for an architecture."""
         if name == "none":
             return Defence()
-        settings = self.defences[name]
+        settings = self.defence_settings(name)
         return Defence(name, settings.weight[architecture], settings.options)
+
+    def defence_settings(self, name: str) -> DefenceSettings:
+        """What the profile says of a defence."""
+        return self._named_section("defences", self.defences, name)
+
+    def _named_section(self, field: str, section: dict[str, M], name: str) -> M:
+        if name not in section:
+            raise ReproError(
+                f"profile {self.name}: {field}: none is called {name!r}, which an experiment names"
+            )
+        return section[name]
 
     def settings(self, experiment: str) -> Any:
         """The profile's settings for an experiment, validated by its piece."""
@@ -182,6 +194,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(_text(path, path.stat().st_mtime_ns))
     except FileNotFoundError:
         raise ReproError(f"{path.name}: no such file in {path.parent}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReproError(f"{path.name}: cannot be read as text ({error})") from None
     except yaml.YAMLError as error:
         raise ReproError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
@@ -203,9 +217,13 @@ def _checked(model: type[M], content: dict[str, Any], where: str) -> M:
 def _check_pieces(profile: Profile, where: str) -> None:
     """Names exist, options are known, and every trigger fits the images."""
     try:
-        shape = plugins.load("dataset", profile.data.name).SHAPE
+        dataset = plugins.load("dataset", profile.data.name)
     except ReproError as error:
         raise ReproError(f"{where}: data.name: {error}") from None
+    if profile.data.limit and profile.data.limit > dataset.IMAGES:
+        raise ReproError(
+            f"{where}: data.limit: {profile.data.limit}, but {profile.data.name} has {dataset.IMAGES} images"
+        )
     for architecture in profile.architectures:
         for field, rates in (
             ("training", profile.training.learning_rate),
@@ -220,16 +238,22 @@ def _check_pieces(profile: Profile, where: str) -> None:
         piece = plugins.load("trigger", name)
         _known(settings.options, piece.OPTIONS, field)
         try:
-            piece.check(shape, **(piece.OPTIONS | settings.options))
+            piece.check(dataset.SHAPE, **(piece.OPTIONS | settings.options))
         except ReproError as error:
             raise ReproError(f"{field}: {error}") from None
-    for name in profile.defences:
+    for name, defence in profile.defences.items():
         _named("defence", name, f"{where}: defences")
+        _known(defence.options, plugins.options("defence", name), f"{where}: defences.{name}")
+        for architecture in profile.architectures:
+            if architecture not in defence.weight:
+                raise ReproError(f"{where}: defences.{name}.weight: none for architecture {architecture!r}")
     for name in profile.experiments:
         _named("experiment", name, f"{where}: experiments")
     for name in plugins.names("experiment"):
         if name not in profile.experiments:
-            raise ReproError(f"{where}: experiments.{name}: missing; a profile sets the size of every experiment")
+            raise ReproError(
+                f"{where}: experiments.{name}: missing; a profile sets the size of every experiment"
+            )
         profile.settings(name)
 
 
@@ -241,6 +265,11 @@ def _named(kind: str, name: str, field: str) -> None:
 
 
 def _known(given: dict[str, Any], options: dict[str, Any], field: str) -> None:
-    for option in given:
+    for option, value in given.items():
         if option not in options:
             raise ReproError(f"{field}.options: unknown option {option!r} (known: {', '.join(options)})")
+        default = options[option]
+        if isinstance(default, float) and type(value) not in (int, float):
+            raise ReproError(f"{field}.options.{option}: {value!r} is not a number")
+        if type(default) is int and type(value) is not int:
+            raise ReproError(f"{field}.options.{option}: {value!r} is not a whole number")

@@ -14,6 +14,7 @@ from torch import Tensor
 from repro import plugins
 from repro.attacks import dirty_label, feature_collision
 from repro.data import Dataset, seeded_generator
+from repro.errors import ReproError
 from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
 from repro.metrics.membership import auc, membership_metric, roc_tpr, ties
 from repro.runs import Fleet
@@ -96,6 +97,10 @@ def _parts(
     runs: Sequence[EncoderRun] | Sequence[ExposureRun], dataset: Dataset, device: torch.device
 ) -> _Parts:
     members, nonmembers = runs[0].members, runs[0].nonmembers
+    if members + nonmembers >= len(dataset.labels):
+        raise ReproError(
+            f"exposure: {members} members and {nonmembers} non-members leave no pool of {len(dataset.labels)} images"
+        )
     orders = [seeded_generator(f"exposure/{run.seed}").permutation(len(dataset.labels)) for run in runs]
     order = torch.stack([torch.from_numpy(o) for o in orders]).to(device)
     return _Parts(

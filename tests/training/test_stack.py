@@ -41,8 +41,12 @@ def test_any_stack_computes_what_its_modules_compute(
     described: tuple[Block, ...], shape: tuple[int, int, int], batch: int, training: bool
 ) -> None:
     stack = in_double(Stack.initialised(described, shape, 4, [1, 2]))
-    models = [alone(stack, k).train(training) for k in range(2)]
     generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # as if it had been trained: no scale is 1, no shift or running mean 0
+        for name, tensor in (stack.parameters | stack.buffers).items():
+            if name.endswith(("scale", "shift", "mean", "var")):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    models = [alone(stack, k).train(training) for k in range(2)]
     for _ in range(2):  # the second pass sees the running statistics that the first has moved
         images = torch.rand(2, batch, *shape, generator=generator, dtype=torch.float64)
         hidden = stack.hidden(images.permute(0, 1, 3, 4, 2), training)
