@@ -4,6 +4,7 @@ import importlib
 import multiprocessing
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -66,11 +67,11 @@ def train_task(task: Task) -> str:
     return task.key
 
 
-def _begin_worker() -> None:
-    import signal
-
+def _begin_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process.end_with(psutil.Process(os.getppid()))
+    if os.getppid() != parent:  # it ended while this process was starting
+        os._exit(1)
+    process.end_with(psutil.Process(parent))
     process.prepare()
 
 
@@ -129,7 +130,10 @@ def _train_all(pending: list[Task], workers: int, progress: Progress) -> None:
             progress.advance()
         return
     executor = ProcessPoolExecutor(
-        min(workers, len(pending)), mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+        min(workers, len(pending)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_worker,
+        initargs=(os.getpid(),),
     )
     try:
         waiting = {executor.submit(train_task, task) for task in pending}

@@ -52,12 +52,12 @@ class Project:
         """Every table by name."""
         return {p.name: p.read_bytes() for p in sorted(self.root.glob("reports/tiny/evidence/*.csv"))}
 
-    def change(self, file: str, before: str, after: str) -> None:
-        """Replace text in a file of the project; the text has to be there."""
+    def change(self, file: str, before: str, after: str, times: int = -1) -> None:
+        """Replace text in a file of the project, everywhere or some times; the text has to be there."""
         path = self.root / file
         text = path.read_text(encoding="utf-8")
         assert before in text
-        path.write_text(text.replace(before, after), encoding="utf-8")
+        path.write_text(text.replace(before, after, times), encoding="utf-8")
 
 
 def new_project(folder: Path) -> Project:

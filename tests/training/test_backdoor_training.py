@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 LIMIT = 400
 SQUARE = Trigger("square", 1.0, {"size": 3, "offset": 1, "value": 1.0})
 SINE = Trigger("sine", 0.5, {"amplitude": 0.4, "cycles": 2.0})
-RECIPE = Recipe(0.01, 32, epochs=6, patience=2)
+RECIPE = Recipe(0.01, 32, epochs=15, patience=2)
 RETRAINING = Recipe(0.003, 16, epochs=2)
 
 
@@ -37,12 +37,13 @@ def run_of(k: int, backdoor: Backdoor | None, probes: tuple[Backdoor, ...] = ())
     return Run(f"u{k:03d}", Data("digits", LIMIT), k, k, "mlp", RECIPE, backdoor=backdoor, probes=probes)
 
 
-# The poison classes differ, and so do the numbers of adversarial-test images; one run is clean and has two probes.
+# The poison classes differ, and so do the numbers of adversarial-test images; one run is clean and has two probes,
+# and one is measured under a trigger it was not trained with too.
 RUNS = (
     run_of(1, Backdoor(1, SQUARE, 0.5)),
     run_of(2, Backdoor(2, SQUARE, 0.5, source_class=7)),
     run_of(3, None, (Backdoor(3, SQUARE, 0.5), Backdoor(3, SINE, 0.5))),
-    run_of(4, Backdoor(9, SINE, 0.8)),
+    run_of(4, Backdoor(9, SINE, 0.8), (Backdoor(9, SQUARE, 0.5),)),
 )
 
 
@@ -102,8 +103,8 @@ def test_what_is_recorded_after_training_is_what_a_plain_model_measures(
     assert max(rates) > 0.5 > min(rates)
     assert trained.records[0]["attacks"][0]["own_source_asr"] is None
     assert trained.records[1]["attacks"][0]["own_source_asr"] is not None
-    assert [len(record["attacks"]) for record in trained.records] == [1, 1, 2, 1]
-    assert all(1 <= record["epochs"] <= 6 for record in trained.records)
+    assert [len(record["attacks"]) for record in trained.records] == [1, 1, 2, 2]
+    assert len({record["epochs"] for record in trained.records}) > 1
 
 
 def test_each_run_trains_on_its_own_poison_set_until_its_own_end(trained: Outcome, digits: Dataset) -> None:

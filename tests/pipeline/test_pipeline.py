@@ -1,15 +1,92 @@
-"""Killed, interrupted, started twice: nothing is lost and the evidence comes out the same."""
+"""`dvc repro` as users know it, and in bad luck: killed, interrupted, started twice.
 
+One file, so that one process runs it all and makes the finished project once.
+"""
+
+import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 import psutil
 import pytest
+from filelock import FileLock
 from tiny_project import Project
+
+
+def trained(output: str) -> list[str]:
+    """What was trained, as 'experiment phase', by the lines that say so."""
+    return re.findall(r"^(\w+ \w+): \d+ fleets to train$", output, re.MULTILINE)
+
+
+def test_it_trains_writes_evidence_verdicts_and_report_and_says_where(finished: Project) -> None:
+    evidence = finished.evidence()
+    assert sorted(evidence) == [
+        "exposure.csv",
+        "membership_metric.csv",
+        "poison_statistics.csv",
+        "regularisers.csv",
+        "sources.csv",
+        "trigger_by_model.csv",
+        "tuning.csv",
+    ]
+    verdicts = json.loads((finished.root / "reports/tiny/verdicts.json").read_text())
+    too_small = [v for v in verdicts if "n too small" in v["reason"]]
+    assert {v["verdict"] for v in too_small} == {"inconclusive"}
+    assert "truong-09" in {v["id"] for v in too_small}
+    assert (finished.root / "reports/tiny/README.md").stat().st_size > 5000
+
+
+def test_a_second_time_it_trains_nothing_and_changes_nothing(reproduced: Project) -> None:
+    before = {p: p.read_bytes() for p in (reproduced.root / "reports").rglob("*") if p.is_file()}
+    output = reproduced.reproduce()
+    assert trained(output) == []
+    assert "nothing to train" in output
+    assert before == {p: p.read_bytes() for p in (reproduced.root / "reports").rglob("*") if p.is_file()}
+
+
+def test_a_fresh_clone_trains_again_although_the_evidence_is_there(reproduced: Project) -> None:
+    """Weights and records are not in git."""
+    for folder in (".repro", "data", ".dvc/cache"):
+        shutil.rmtree(reproduced.root / folder, ignore_errors=True)
+    before = reproduced.evidence()
+    status, output = reproduced.run("dvc", "repro", "train@tiny-sources")
+    assert status == 0, output
+    assert trained(output) == ["sources train"]
+    assert reproduced.evidence() == before
+
+
+def test_a_retraining_parameter_retrains_and_trains_no_poisoned_model(reproduced: Project) -> None:
+    reproduced.change("repro/profiles/tiny.yaml", "  epochs: 2\npoison_rate", "  epochs: 3\npoison_rate")
+    assert trained(reproduced.reproduce()) == ["trigger_by_model retrain"]
+
+
+def test_a_tolerance_and_a_template_train_nothing(reproduced: Project) -> None:
+    reproduced.change("repro/claims/truong2020.yaml", "minimum: 0.05", "minimum: 0.06")
+    reproduced.change("repro/report/wording.py", "import", "# changed\nimport", 1)
+    output = reproduced.reproduce()
+    assert trained(output) == []
+    assert "Running stage 'claims@tiny'" in output
+    assert "Running stage 'report@tiny'" in output
+    assert "Running stage 'evidence" not in output
+
+
+def test_changed_training_code_is_trained_anew_and_a_comment_is_not(reproduced: Project) -> None:
+    """A row computed by older code is never taken for a current one."""
+    reproduced.change("repro/attacks/dirty_label.py", "shift = ", "# why\n    shift = ")
+    assert trained(reproduced.reproduce()) == []
+    reproduced.change("repro/attacks/dirty_label.py", "shift = ", "shift = 0 + ")
+    assert trained(reproduced.reproduce()) == ["exposure train", "exposure expose"]
+
+
+def test_a_new_piece_leaves_every_experiment_alone(reproduced: Project) -> None:
+    piece = reproduced.root / "repro/triggers/nothing.py"
+    piece.write_text('"""A trigger that nothing uses."""\n\nOPTIONS: dict[str, object] = {}\n')
+    assert trained(reproduced.reproduce()) == []
 
 
 def kill_at(project: Project, seconds: float, *, group: bool) -> None:
@@ -27,8 +104,8 @@ def kill_at(project: Project, seconds: float, *, group: bool) -> None:
 
 
 def wait_for_end(project: Project) -> None:
-    """Wait until no process of ours works in the project any more, five seconds at most."""
-    deadline = time.monotonic() + 5
+    """Wait until no process of ours works in the project any more; one that is still starting takes longest."""
+    deadline = time.monotonic() + 30
     while left := training(project):
         assert time.monotonic() < deadline, f"still alive: {left}"
         time.sleep(0.1)
@@ -86,8 +163,6 @@ def test_of_two_at_once_the_second_says_so(project: Project) -> None:
 
 
 def test_training_beside_training_is_refused_by_the_store(project: Project) -> None:
-    from filelock import FileLock
-
     store = project.root / ".repro/store"
     store.mkdir(parents=True)
     (store / "owner").write_text("4711")
