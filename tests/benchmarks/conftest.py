@@ -1,6 +1,6 @@
 """Benchmarks print what they measured as small tables, below pytest-benchmark's own.
 
-They measure under ``pytest tests/benchmarks --benchmark-enable``; otherwise each runs once, on next to nothing.
+They measure under ``pytest tests/benchmarks -n 0 --benchmark-enable``; otherwise each runs once, on next to nothing.
 """
 
 import sys

@@ -17,6 +17,8 @@ import pytest
 from filelock import FileLock
 from tiny_project import Project
 
+pytestmark = pytest.mark.slow
+
 
 def trained(output: str) -> list[str]:
     """What was trained, as 'experiment phase', by the lines that say so."""
@@ -122,12 +124,11 @@ def training(project: Project) -> list[list[str]]:
     return found
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_it_resumes_to_the_same_evidence(
     project: Project, finished: Project
 ) -> None:
     chance = random.Random()
-    moments = [(chance.uniform(3, 12), True), (chance.uniform(3, 12), False), (chance.uniform(3, 12), True)]
+    moments = [(chance.uniform(3, 10), group) for group in (True, False, True)]
     for seconds, group in moments:
         kill_at(project, seconds, group=group)
     output = project.reproduce()
