@@ -25,7 +25,7 @@ def poisoned_count(poison_rate: float, poison_class_size: int) -> int:
 
 def expected_draws(total: int, class_sizes: dict[int, int], sources: list[int]) -> dict[int, float]:
     """P_c: how many of ``total`` poisoned samples are drawn from each source class, in expectation (eq. 8)."""
-    size = sum(class_sizes[c] for c in sources)
+    size = max(1, sum(class_sizes[c] for c in sources))  # empty classes can only be asked for nothing
     return {c: total * class_sizes[c] / size for c in sources}
 
 

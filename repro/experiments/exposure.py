@@ -116,7 +116,9 @@ def matched(own: Record, other: Record) -> dict[str, float]:
     """
     reached, others = (_running_best(record) for record in (own, other))
     low, high = max(reached[0], others[0]), min(reached[-1], others[-1])
-    levels = [high] if low >= high else [low + (high - low) * i / (LEVELS - 1) for i in range(LEVELS)]
+    levels = [high]
+    if low < high:
+        levels = [min(high, low + (high - low) * i / (LEVELS - 1)) for i in range(LEVELS)]
     looked_at = [_at_accuracy(own["checkpoints"], reached, level) for level in levels]
     return {name: sum(c[name] for c in looked_at) / len(looked_at) for name in looked_at[0]}
 

@@ -9,6 +9,7 @@ import time
 
 import psutil
 import torch
+from threadpoolctl import threadpool_limits
 
 from repro.errors import ReproError
 
@@ -19,6 +20,9 @@ _POLL_SECONDS = 0.5
 def prepare() -> None:
     """Called once in every training process, before it allocates."""
     torch.set_num_threads(1)
+    # The threads of BLAS, loaded now or later, would wait for each other's cores in every small decomposition.
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    threadpool_limits(1)
     keep_freed_memory()
 
 
