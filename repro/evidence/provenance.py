@@ -34,7 +34,7 @@ def provenance(root: Path, data: dict[str, Any] | None, abouts: list[dict[str, A
         "workers": max(about["workers"] for about in abouts),
         "seconds": round(sum(about["seconds"] for about in abouts), 1),
         "python": platform.python_version(),
-        "platform": platform.platform(terse=True),
+        "platform": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in PACKAGES},
         "data": data,
     }

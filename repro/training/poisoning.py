@@ -112,10 +112,9 @@ class Pool:
         stamped = self._add(blend(scene.images, trigger, mask, backdoor.trigger.alpha))
         position = len(tested)
         for name, choice in chosen.items():
-            indices, labels_of = (sets or {})[name]
+            # What is replaced is of the poison class, so that its label stands already.
             replaced = choice.replaced.numpy()
-            indices[replaced] = stamped[position : position + len(replaced)]
-            labels_of[replaced] = backdoor.poison_class
+            (sets or {})[name][0][replaced] = stamped[position : position + len(replaced)]
             position += len(replaced)
         return Success(backdoor, stamped[: len(tested)], labels[tested])
 
