@@ -155,7 +155,10 @@ def test_an_interrupted_run_keeps_whole_fleets_and_says_how_to_go_on(project: Pr
 
 def test_of_two_at_once_the_second_says_so(project: Project) -> None:
     first = project.start("dvc", "repro")
-    time.sleep(2.5)
+    deadline = time.monotonic() + 60
+    while not (project.root / "data/fetched/tiny.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)  # well into the first training stage
     status, output = project.run("dvc", "repro")
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
