@@ -1,9 +1,10 @@
 """Hyper-parameters chosen on validation accuracy alone, on seeds outside the evidence's.
 
-The paper gives no weights. The rules, fixed before anything was trained: of the learning rates, the one of the highest
-mean clean validation accuracy (the lower of two equal ones); of a regulariser's weights, the heaviest whose mean clean
-validation accuracy is at most ``budget`` below that of no regularisation. Neither looks at ASR, which the table records
-for the curve in the report. Retraining goes on at the rate of training.
+The paper gives no weights. The rules, fixed before anything was trained: of the learning rates, the one of the
+highest mean clean validation accuracy (the lower of two equal ones); of a regulariser's weights, the heaviest whose
+mean clean validation accuracy is at most ``budget`` below that of no regularisation. Neither looks at ASR, which the
+table records for the curve in the report. Where the heaviest weight of a grid was within the budget, the grid was
+widened. Retraining goes on at the rate of training.
 """
 
 from dataclasses import replace

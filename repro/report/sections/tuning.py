@@ -28,7 +28,8 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "The paper gives no weights. The rule was fixed beforehand: for each regulariser and architecture the heaviest "
         f"weight of a stated grid whose mean clean validation accuracy is at most {budget:g} below that of no "
         f"regularisation. It never looks at ASR, and its {units} units use partition seeds outside the evidence. "
-        "What the rule did not see is the vertical axis here:",
+        "Grids whose heaviest weight was within the budget were widened beforehand, looking at accuracy alone "
+        "(mixup's ends at 1, the paper's form). What the rule did not see is the vertical axis here:",
         _curves(report, evidence, chosen, rates),
         "*Each curve goes through the grid's weights, lightest to heaviest as labelled; the ring marks the chosen one, "
         "the cross no regularisation, the dotted line the accuracy that the budget allows. A weight with an arrow "
