@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Heavy modules are imported by the command that needs them."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from repro.errors import ReproError
+from repro.errors import ReproError, WorkerLostError
 
 app = typer.Typer(
     name="repro",
@@ -28,6 +29,8 @@ def main() -> None:
     """Run the command line: bad input is one line and exit code 2, an interruption 130."""
     try:
         app()
+    except WorkerLostError as error:
+        _leave_at_once(str(error), 2)
     except ReproError as error:
         print(f"repro: {error}", file=sys.stderr)
         sys.exit(2)
@@ -35,15 +38,17 @@ def main() -> None:
         # Typer turns an interruption into this code, silently.
         if ending.code != _INTERRUPTED:
             raise
-        print(
-            "repro: interrupted; finished fleets are kept, the same command goes on from them",
-            file=sys.stderr,
+        _leave_at_once(
+            "interrupted; finished fleets are kept, the same command goes on from them", _INTERRUPTED
         )
-        sys.stderr.flush()
-        # Leaves without waiting for the workers, which end with this process.
-        import os
 
-        os._exit(_INTERRUPTED)
+
+def _leave_at_once(message: str, code: int) -> None:
+    """Exit without waiting for training processes: they end with this one."""
+    print(f"repro: {message}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _say(line: str) -> None:

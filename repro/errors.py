@@ -6,3 +6,7 @@ class ReproError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class WorkerLostError(ReproError):
+    """A training process was killed; the command leaves without taking down what is left of the others."""

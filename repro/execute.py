@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from repro import plugins
 from repro.data import load_dataset
-from repro.errors import ReproError
+from repro.errors import ReproError, WorkerLostError
 from repro.evidence.files import write_json
 from repro.evidence.fingerprint import phase_fingerprint
 from repro.evidence.phases import ABOUT, PHASE_RECORDS, phase_folder
@@ -143,12 +143,14 @@ def _train_all(pending: list[Task], workers: int, progress: Progress) -> None:
                 future.result()
                 progress.advance()
     except BrokenProcessPool:
-        raise ReproError(
+        # The pool is left as it is: taking down a broken one can wait for ever, and workers end with this process.
+        raise WorkerLostError(
             "a training process was killed (out of memory?); finished fleets are kept, run again to go on"
         ) from None
-    finally:
-        # Workers end with this process, so an interrupted run waits for none of them.
+    except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
 
 
 def _collect(
