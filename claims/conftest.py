@@ -28,3 +28,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases = [(gate, claim_id) for gate in metafunc.config.stash[GATES] for claim_id in gate.ids]
     names = [f"{gate.profile_name}-{claim_id}" for gate, claim_id in cases]
     metafunc.parametrize(("gate", "claim_id"), cases, ids=names)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Judging takes seconds in one process, and starting others takes longer."""
+    return 0
