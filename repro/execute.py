@@ -135,8 +135,13 @@ def _train_all(pending: list[Task], workers: int, progress: Progress) -> None:
         initializer=_begin_worker,
         initargs=(os.getpid(),),
     )
+    lost = "a training process was killed (out of memory?); finished fleets are kept, run again to go on"
     try:
         waiting = {executor.submit(train_task, task) for task in pending}
+    except (BrokenProcessPool, OSError, ValueError):
+        # One that is killed while others are being started takes their pipes away, in one of several ways.
+        raise WorkerLostError(lost) from None
+    try:
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
@@ -144,9 +149,7 @@ def _train_all(pending: list[Task], workers: int, progress: Progress) -> None:
                 progress.advance()
     except BrokenProcessPool:
         # The pool is left as it is: taking down a broken one can wait for ever, and workers end with this process.
-        raise WorkerLostError(
-            "a training process was killed (out of memory?); finished fleets are kept, run again to go on"
-        ) from None
+        raise WorkerLostError(lost) from None
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
