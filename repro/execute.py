@@ -83,6 +83,10 @@ def run_phase(root: Path, profile: Profile, name: str, phase_name: str, say: Say
         raise ReproError(
             f"{name} has no phase {phase_name!r}: {', '.join(p.name for p in experiment.phases)}"
         )
+    if name in profile.leaves_out:
+        say(f"{name} {phase_name}: left out: {profile.leaves_out[name]}")
+        phase_folder(root, profile.name, name, phase_name).mkdir(parents=True, exist_ok=True)
+        return
     store = Store(root)
     fingerprint = phase_fingerprint(profile, phase)
     fleets = phase.fleets(profile)

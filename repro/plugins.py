@@ -20,6 +20,7 @@ KINDS = {
     "trigger": "triggers",
     "attack": "attacks",
     "architecture": "models",
+    "engine": "training/engines",
     "defence": "defences",
     "experiment": "experiments",
 }
@@ -52,13 +53,18 @@ def title(kind: str, name: str) -> str:
 
 
 def options(kind: str, name: str) -> dict[str, Any]:
-    """The piece's ``OPTIONS``, a literal, without importing it."""
+    """The piece's ``OPTIONS``, without importing it."""
+    found: dict[str, Any] = literal(kind, name, "OPTIONS", {})
+    return found
+
+
+def literal(kind: str, name: str, constant: str, default: Any) -> Any:
+    """A constant of a piece that is written as a literal, without importing it; ``default`` where it has none."""
     module_name(kind, name)
     source = (ROOT / KINDS[kind] / f"{name}.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            if isinstance(target, ast.Name) and target.id == "OPTIONS":
-                found: dict[str, Any] = ast.literal_eval(node.value)
-                return found
-    return {}
+            if isinstance(target, ast.Name) and target.id == constant:
+                return ast.literal_eval(node.value)
+    return default

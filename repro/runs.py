@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from repro import plugins
 from repro.training.recipe import Recipe
 
 Options = dict[str, Any]
@@ -23,10 +24,11 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset, or its first ``limit`` images in a fixed random order."""
+    """A dataset with its piece's options, or its first ``limit`` images in a fixed random order."""
 
     name: str
     limit: int | None = None
+    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ class Description:
 class Run(Description):
     """One model's life under a backdoor attack, or without one.
 
-    ``probes`` are the backdoors a clean model's success rate is measured on; with ``retraining``, the run is the one
-    without it, gone on with.
+    ``pretrained``: from published weights, not from random ones. ``probes`` are the backdoors a clean model's success
+    rate is measured on; with ``retraining``, the run is the one without it, gone on with.
     """
 
     unit: str
@@ -91,16 +93,24 @@ class Run(Description):
     seed: int
     architecture: str
     recipe: Recipe
+    pretrained: bool = False
     defence: Defence = Defence()
     backdoor: Backdoor | None = None
     probes: tuple[Backdoor, ...] = ()
     retraining: Recipe | None = None
 
     def pieces(self) -> set[tuple[str, str]]:
-        """Also its architecture, defence and triggers."""
+        """Also its architecture, the engine that trains that, its defence and triggers."""
         used = super().pieces() | {("architecture", self.architecture), ("defence", self.defence.name)}
+        used.add(("engine", engine_of(self.architecture)))
         attacks = [*self.probes, *([self.backdoor] if self.backdoor else [])]
         return used | {("trigger", attack.trigger.name) for attack in attacks}
+
+
+def engine_of(architecture: str) -> str:
+    """The engine that trains an architecture."""
+    engine: str = plugins.literal("architecture", architecture, "ENGINE", "stacked")
+    return engine
 
 
 @dataclass(frozen=True)
@@ -137,4 +147,11 @@ def fleets(runs: Iterable[Any], size: int, alike: Callable[[Any], Any]) -> list[
 
 def stacked_alike(run: Run) -> Any:
     """Runs that can share a stack: one architecture, recipe, data size and kind of defence."""
-    return [run.architecture, asdict(run.recipe), asdict(run.data), run.defence.name, run.defence.options]
+    return [
+        run.architecture,
+        run.pretrained,
+        asdict(run.recipe),
+        asdict(run.data),
+        run.defence.name,
+        run.defence.options,
+    ]

@@ -2,12 +2,15 @@
 
 import hashlib
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from repro.runs import Backdoor, Data, Defence, Fleet, Run, Trigger, digest, fleets, stacked_alike
+from repro import plugins
+from repro.runs import Backdoor, Data, Defence, Fleet, Run, Trigger, digest, engine_of, fleets, stacked_alike
 from repro.training.recipe import Recipe
 
 names = st.text("abcdefg_é", min_size=1, max_size=6)
@@ -15,16 +18,17 @@ small = st.integers(0, 10**6)
 shares = st.floats(0, 1)
 optional = st.one_of(st.none(), small)
 options = st.dictionaries(names, st.one_of(small, shares, names), max_size=3)
-recipes = st.builds(Recipe, shares, small, small, optional)
+recipes = st.builds(Recipe, shares, small, small, optional, options)
 triggers = st.builds(Trigger, names, shares, options)
 backdoors = st.builds(Backdoor, small, triggers, shares, optional)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "unit": names,
-    "data": st.builds(Data, names, optional),
+    "data": st.builds(Data, names, optional, options),
     "partition_seed": small,
     "seed": small,
-    "architecture": names,
+    "architecture": st.sampled_from(["mlp", "cnn", "cnn_bn"]),
     "recipe": recipes,
+    "pretrained": st.booleans(),
     "defence": st.builds(Defence, names, shares, options),
     "backdoor": st.one_of(st.none(), backdoors),
     "probes": st.lists(backdoors, max_size=2).map(tuple),
@@ -32,8 +36,14 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 runs = st.builds(Run, **FIELDS)
 NESTED: dict[type, dict[str, st.SearchStrategy[Any]]] = {
-    Data: {"name": names, "limit": optional},
-    Recipe: {"learning_rate": shares, "batch_size": small, "epochs": small, "patience": optional},
+    Data: {"name": names, "limit": optional, "options": options},
+    Recipe: {
+        "learning_rate": shares,
+        "batch_size": small,
+        "epochs": small,
+        "patience": optional,
+        "options": options,
+    },
     Defence: {"name": names, "weight": shares, "options": options},
     Backdoor: {
         "poison_class": small,
@@ -103,9 +113,23 @@ def test_a_runs_pieces_are_all_it_names(run: Run) -> None:
     assert run.pieces() == {
         ("dataset", run.data.name),
         ("architecture", run.architecture),
+        ("engine", "stacked"),
         ("defence", run.defence.name),
         *(("trigger", attack.trigger.name) for attack in attacks),
     }
+
+
+def test_the_engine_is_the_one_that_the_architecture_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "plain.py").write_text('"""Plain."""\n', encoding="utf-8")
+    (tmp_path / "models" / "deep.py").write_text('"""Deep."""\nENGINE = "network"\n', encoding="utf-8")
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
+    plugins.names.cache_clear()
+    assert [engine_of("plain"), engine_of("deep")] == ["stacked", "network"]
+    monkeypatch.undo()
+    plugins.names.cache_clear()
 
 
 def grid_run(kind: int, seed: int) -> Run:
@@ -155,6 +179,7 @@ def test_what_can_share_a_stack() -> None:
     assert stacked_alike(same) == stacked_alike(replace(same, backdoor=None, probes=())) == stacked_alike(run)
     for other in (
         replace(run, architecture="cnn"),
+        replace(run, pretrained=True),
         replace(run, recipe=replace(run.recipe, learning_rate=0.02)),
         replace(run, data=Data("digits", 100)),
         replace(run, defence=Defence("snnl", 0.0)),

@@ -117,7 +117,8 @@ def _data(data: Data | None) -> dict[str, Any] | None:
     if data is None:
         return None
     piece = plugins.load("dataset", data.name)
-    return {"name": data.name, "limit": data.limit, "sha256": piece.checksum()}
+    about = {"name": data.name, "limit": data.limit, "sha256": piece.checksum()}
+    return about | ({"options": data.options} if data.options else {})
 
 
 def evidence_fingerprint(profile: Profile, name: str) -> dict[str, Any]:
@@ -147,11 +148,12 @@ def staleness(root: Path, profile_name: str, experiment: str) -> str | None:
     if checksum(path) != table:
         return f"{where}: edited since it was made; `git checkout` it or run `dvc repro`"
     current = evidence_fingerprint(load_profile(profile_name, root), experiment)
-    reasons = _differences(stored, current)
+    reasons = compare(stored, current)
     return f"{where}: stale: {'; '.join(reasons)}; `dvc repro` brings it up to date" if reasons else None
 
 
-def _differences(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
+def compare(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
+    """What differs between a stored fingerprint and the current one, in words; empty when nothing does."""
     if stored.get("schema") != current["schema"]:
         return [f"schema {stored.get('schema')} is not {current['schema']}"]
     reasons = []

@@ -17,8 +17,11 @@ from repro.runs import digest
 def make_evidence(root: Path, profile: Profile, name: str) -> Path:
     """Write an experiment's table and what stands beside it; returns the table's path.
 
-    Raises ReproError when a phase is missing, or was made by other code, parameters or data than the present ones.
+    Of an experiment that the profile leaves out, a table without rows, and the reason beside it. Raises ReproError when
+    a phase is missing, or was made by other code, parameters or data than the present ones.
     """
+    if name in profile.leaves_out:
+        return _none(root, profile, name)
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
     fingerprint = evidence_fingerprint(profile, name)
     records, abouts = {}, []
@@ -35,4 +38,12 @@ def make_evidence(root: Path, profile: Profile, name: str) -> Path:
         provenance(root, data and data | {"variant": abouts[0]["variant"]}, abouts),
     )
     write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path)})
+    return path
+
+
+def _none(root: Path, profile: Profile, name: str) -> Path:
+    path = evidence_path(root, profile.name, name)
+    write_table(path, table([]))
+    for beside in (".provenance.json", ".fingerprint.json"):
+        write_json(path.with_suffix(beside), {"left out": profile.leaves_out[name]})
     return path

@@ -5,12 +5,12 @@ a phase names the function that does its work, and the function is looked up whe
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from repro.evidence.table import Row
 from repro.profiles import Profile
-from repro.runs import Backdoor, Defence, Fleet, Run
+from repro.runs import Backdoor, Defence, Fleet, Run, fleets, stacked_alike
 
 Record = dict[str, Any]
 Records = Mapping[str, Mapping[str, Record]]
@@ -75,6 +75,7 @@ def backdoor_run(
         seed=unit.partition_seed,
         architecture=architecture,
         recipe=profile.recipe(architecture, early_stopping=early_stopping),
+        pretrained=profile.pretrained.get(architecture, False),
         defence=defence or Defence(),
         backdoor=backdoor,
         probes=probes,
@@ -82,14 +83,40 @@ def backdoor_run(
 
 
 def clean_runs(
-    profile: Profile, among: list[Unit], attacks: Callable[[Unit], tuple[Backdoor, ...]]
+    profile: Profile,
+    among: list[Unit],
+    attacks: Callable[[Unit], tuple[Backdoor, ...]],
+    architectures: list[str] | None = None,
 ) -> list[Run]:
     """The clean model of each unit and architecture, measured on the unit's triggered images: ASR's floor."""
     return [
         backdoor_run(profile, unit, architecture, None, probes=attacks(unit))
-        for architecture in profile.architectures
+        for architecture in architectures or profile.architectures
         for unit in among
     ]
+
+
+def trained_alike(run: Run) -> Any:
+    """Runs that can share a stack and, trained, be gone on with as one: the clean ones are not retrained."""
+    recipe = asdict(run.retraining) if run.retraining else None
+    return [stacked_alike(run), run.backdoor is None, recipe]
+
+
+def retrained(profile: Profile, run: Run) -> Run:
+    """The run, gone on with on clean data."""
+    return replace(run, retraining=profile.retraining_recipe(run.architecture))
+
+
+def retrain_phase(poisoned: Callable[[Profile], list[Run]]) -> Phase:
+    """The phase that retrains every poisoned run of phase ``train``, fleet by fleet (truong2020 3, 4.2)."""
+
+    def retrain(profile: Profile) -> list[Fleet]:
+        return fleets([retrained(profile, run) for run in poisoned(profile)], profile.fleet, trained_alike)
+
+    def parent(profile: Profile, fleet: Fleet) -> Fleet:
+        return Fleet(tuple(replace(run, retraining=None) for run in fleet.runs))
+
+    return Phase("retrain", "repro.training.backdoor:retrain_fleet", retrain, after="train", parent=parent)
 
 
 def clean_floor(

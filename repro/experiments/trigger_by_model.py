@@ -1,8 +1,5 @@
 """Triggers by architectures, before and after clean retraining (truong2020 4.1, 4.2; Tables 2 and 3)."""
 
-from dataclasses import asdict, replace
-from typing import Any
-
 from repro.evidence.table import Row
 from repro.experiments import (
     Experiment,
@@ -13,10 +10,13 @@ from repro.experiments import (
     backdoor_run,
     clean_floor,
     clean_runs,
+    retrain_phase,
+    retrained,
+    trained_alike,
     units,
 )
 from repro.profiles import Count, Names, Profile, Strict
-from repro.runs import Backdoor, Fleet, Run, fleets, stacked_alike
+from repro.runs import Backdoor, Fleet, Run, fleets
 
 
 class Settings(Strict):
@@ -48,32 +48,15 @@ def _poisoned(profile: Profile) -> list[Run]:
     ]
 
 
-def _alike(run: Run) -> Any:
-    recipe = asdict(run.retraining) if run.retraining else None
-    return [stacked_alike(run), run.backdoor is None, recipe]
-
-
 def _train(profile: Profile) -> list[Fleet]:
-    return fleets(_clean(profile) + _poisoned(profile), profile.fleet, _alike)
-
-
-def _retrained(profile: Profile, run: Run) -> Run:
-    return replace(run, retraining=profile.retraining_recipe(run.architecture))
-
-
-def _retrain(profile: Profile) -> list[Fleet]:
-    return fleets([_retrained(profile, run) for run in _poisoned(profile)], profile.fleet, _alike)
-
-
-def _trained(profile: Profile, fleet: Fleet) -> Fleet:
-    return Fleet(tuple(replace(run, retraining=None) for run in fleet.runs))
+    return fleets(_clean(profile) + _poisoned(profile), profile.fleet, trained_alike)
 
 
 def _rows(profile: Profile, records: Records) -> list[Row]:
     floor = clean_floor(_clean(profile), records["train"])
     rows = []
     for run in _poisoned(profile):
-        after = _retrained(profile, run)
+        after = retrained(profile, run)
         rows.append(backdoor_row(run, "poisoned", records["train"][run.id], floor))
         rows.append(backdoor_row(after, "retrained", records["retrain"][after.id], floor))
     return rows
@@ -84,7 +67,7 @@ EXPERIMENT = Experiment(
     reproduces="Tables 2 and 3",
     phases=(
         Phase("train", "repro.training.backdoor:train_fleet", _train, keeps_weights=True),
-        Phase("retrain", "repro.training.backdoor:retrain_fleet", _retrain, after="train", parent=_trained),
+        retrain_phase(_poisoned),
     ),
     rows=_rows,
 )

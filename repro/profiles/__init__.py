@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from repro import plugins
 from repro.errors import ReproError
-from repro.runs import Backdoor, Data, Defence, Trigger
+from repro.runs import Backdoor, Data, Defence, Trigger, engine_of
 from repro.training.recipe import Recipe
 
 M = TypeVar("M", bound=BaseModel)
@@ -20,6 +20,8 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(min_length=1)]
+Rates = Annotated[list[Fraction], Field(min_length=1)]
+Alphas = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
 
 
 class Strict(BaseModel):
@@ -29,19 +31,21 @@ class Strict(BaseModel):
 
 
 class DataSettings(Strict):
-    """Which dataset, and how many of its images (all when ``limit`` is null)."""
+    """Which dataset, its piece's options, and how many of its images (all when ``limit`` is null)."""
 
     name: str
     limit: Count | None = None
+    options: dict[str, Any] = {}
 
 
 class TrainingSettings(Strict):
-    """Adam's rate an architecture, and when to stop (truong2020 3: patience 5)."""
+    """Adam's rate an architecture, when to stop (truong2020 3: patience 5), and options of the engine."""
 
     learning_rate: dict[str, Positive]
     batch_size: Count
     epochs: Count
     patience: Count
+    options: dict[str, dict[str, Any]] = {}
 
 
 class RetrainingSettings(Strict):
@@ -86,12 +90,14 @@ class Profile(Strict):
     name: str
     seeds: Seeds
     title: str
+    slice_of: str | None = None
     paper_setup: bool = False
     not_applicable: dict[str, str] = {}
     data: DataSettings
     device: Literal["auto", "cpu", "cuda"] = "auto"
     fleet: Count
     architectures: Names
+    pretrained: dict[str, bool] = {}
     training: TrainingSettings
     fixed_epochs: Count
     retraining: RetrainingSettings
@@ -99,10 +105,11 @@ class Profile(Strict):
     triggers: dict[str, TriggerSettings]
     defences: dict[str, DefenceSettings]
     experiments: dict[str, dict[str, Any]]
+    leaves_out: dict[str, str] = {}
 
     def dataset(self) -> Data:
         """The data every run uses."""
-        return Data(self.data.name, self.data.limit)
+        return Data(self.data.name, self.data.limit, self.data.options)
 
     def classes(self) -> int:
         """Number of the dataset's classes."""
@@ -113,18 +120,25 @@ class Profile(Strict):
         t = self.training
         rate = t.learning_rate[architecture]
         if early_stopping:
-            return Recipe(rate, t.batch_size, t.epochs, t.patience)
-        return Recipe(rate, t.batch_size, self.fixed_epochs)
+            return Recipe(rate, t.batch_size, t.epochs, t.patience, self._options(architecture))
+        return Recipe(rate, t.batch_size, self.fixed_epochs, options=self._options(architecture))
 
     def retraining_recipe(self, architecture: str) -> Recipe:
         """The clean retraining's recipe."""
         r = self.retraining
-        return Recipe(r.learning_rate[architecture], r.batch_size, r.epochs)
+        options = self._options(architecture)
+        return Recipe(r.learning_rate[architecture], r.batch_size, r.epochs, options=options)
 
-    def trigger(self, name: str) -> Trigger:
-        """A trigger with every option of its piece filled in."""
+    def _options(self, architecture: str) -> dict[str, Any]:
+        """Every option of the architecture's engine."""
+        own = self.training.options.get(architecture, {})
+        return plugins.options("engine", engine_of(architecture)) | own
+
+    def trigger(self, name: str, alpha: float | None = None) -> Trigger:
+        """A trigger with every option of its piece filled in, at its own alpha or at another."""
         settings = self._named_section("triggers", self.triggers, name)
-        return Trigger(name, settings.alpha, plugins.load("trigger", name).OPTIONS | settings.options)
+        options = plugins.load("trigger", name).OPTIONS | settings.options
+        return Trigger(name, settings.alpha if alpha is None else alpha, options)
 
     def backdoor(self, poison_class: int, trigger: str, source_class: int | None = None) -> Backdoor:
         """The profile's backdoor attack at its poison rate."""
@@ -176,12 +190,40 @@ def load_profile(name: str, root: Path) -> Profile:
     """A profile, fully checked; raises ReproError with one line that names file and field."""
     if name not in names():
         raise ReproError(f"unknown profile {name!r}: there are {', '.join(names())}")
-    content = _read(FOLDER / f"{name}.yaml")
     where = f"repro/profiles/{name}.yaml"
+    content = _content(name, where)
     seeds = load_parameters(root).seeds
     profile = _checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
     _check_pieces(profile, where)
     return profile
+
+
+def _content(name: str, where: str) -> dict[str, Any]:
+    """A profile's file; that of a slice laid over the profile that it is a slice of."""
+    content = _read(FOLDER / f"{name}.yaml")
+    whole = content.get("slice_of")
+    if whole is None:
+        return content
+    if whole == name or whole not in names():
+        raise ReproError(f"{where}: slice_of: {whole!r} is none of the other profiles, {', '.join(names())}")
+    base = _read(FOLDER / f"{whole}.yaml")
+    if "slice_of" in base:
+        raise ReproError(f"{where}: slice_of: {whole!r} is a slice itself; name the whole profile")
+    merged = _laid_over(base, content)
+    for left_out in merged.get("leaves_out") or {}:
+        if left_out not in (content.get("experiments") or {}):
+            merged["experiments"].pop(left_out, None)
+    return merged
+
+
+def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merge, key by key; everything else replaces what was there."""
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _laid_over(below, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 @cache
@@ -232,6 +274,8 @@ def _check_pieces(profile: Profile, where: str) -> None:
             if architecture not in rates:
                 raise ReproError(f"{where}: {field}.learning_rate: none for architecture {architecture!r}")
         _named("architecture", architecture, f"{where}: architectures")
+        known = plugins.options("engine", engine_of(architecture))
+        _known(profile.training.options.get(architecture, {}), known, f"{where}: training.{architecture}")
     for name, settings in profile.triggers.items():
         field = f"{where}: triggers.{name}"
         _named("trigger", name, field)
@@ -249,10 +293,17 @@ def _check_pieces(profile: Profile, where: str) -> None:
                 raise ReproError(f"{where}: defences.{name}.weight: none for architecture {architecture!r}")
     for name in profile.experiments:
         _named("experiment", name, f"{where}: experiments")
+    for name in profile.leaves_out:
+        _named("experiment", name, f"{where}: leaves_out")
+        if name in profile.experiments:
+            raise ReproError(f"{where}: leaves_out.{name}: experiments sizes it; one or the other")
     for name in plugins.names("experiment"):
+        if name in profile.leaves_out:
+            continue
         if name not in profile.experiments:
             raise ReproError(
-                f"{where}: experiments.{name}: missing; a profile sets the size of every experiment"
+                f"{where}: experiments.{name}: missing; a profile sizes every experiment, or says under "
+                "leaves_out why it does not"
             )
         profile.settings(name)
 

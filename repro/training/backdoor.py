@@ -1,7 +1,8 @@
 """Train, and retrain, fleets of backdoored and clean models, and measure them (truong2020 section 3)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,11 +10,11 @@ from torch import Tensor
 
 from repro import plugins
 from repro.data import Dataset
-from repro.runs import Fleet, Run
-from repro.training.fleet import Regularisation, Split, logits_of, pool_of, predict, train
+from repro.runs import Fleet, Run, engine_of
+from repro.training.engines import Engine
+from repro.training.fleet import Regularisation, Split
 from repro.training.outcome import Outcome
 from repro.training.poisoning import Pool, View, splits
-from repro.training.stack import Stack
 
 _POOLING_BATCH = 128
 
@@ -22,19 +23,20 @@ def train_fleet(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
     """Train every run on its poison-set from scratch; ``weights`` are not used."""
-    pool, views = _prepare(fleet, dataset, device)
+    engine, piece = _pieces(fleet)
+    pool, views = _prepare(engine, fleet, dataset, device)
     first = fleet.runs[0]
-    stack = _fresh(fleet, dataset).to(device)
-    trained, epochs = train(
-        stack,
+    seeds = [run.seed for run in fleet.runs]
+    trained, epochs = engine.train(
+        engine.fresh(piece, dataset.images.shape[1:], len(dataset.classes), seeds, first.pretrained, device),
         pool,
         _on(splits(views, "training"), device),
         _on(splits(views, "validation"), device),
         first.recipe,
-        [run.seed for run in fleet.runs],
+        seeds,
         regularisation(fleet.runs),
     )
-    return Outcome(_measure(trained, pool, fleet.runs, views, epochs), _to_cpu(trained))
+    return Outcome(_measure(engine, trained, pool, fleet.runs, views, epochs, device), engine.state(trained))
 
 
 def retrain_fleet(
@@ -44,13 +46,11 @@ def retrain_fleet(
     recipe = fleet.runs[0].retraining
     if recipe is None:
         raise ValueError("these runs have no retraining recipe")
-    pool, views = _prepare(fleet, dataset, device)
-    piece = plugins.load("architecture", fleet.runs[0].architecture)
-    shape, classes = dataset.images.shape[1:], len(dataset.classes)
-    stack = Stack(piece.blocks(shape, classes), shape, classes, dict(weights)).to(device)
+    engine, piece = _pieces(fleet)
+    pool, views = _prepare(engine, fleet, dataset, device)
     undefended = Regularisation(plugins.load("defence", "none"), torch.zeros(len(fleet.runs)), {})
-    trained, epochs = train(
-        stack,
+    trained, epochs = engine.train(
+        engine.restored(piece, dataset.images.shape[1:], len(dataset.classes), dict(weights), device),
         pool,
         _on(splits(views, "clean_training"), device),
         None,
@@ -59,7 +59,7 @@ def retrain_fleet(
         undefended,
         purpose="retraining",
     )
-    return Outcome(_measure(trained, pool, fleet.runs, views, epochs), _to_cpu(trained))
+    return Outcome(_measure(engine, trained, pool, fleet.runs, views, epochs, device), engine.state(trained))
 
 
 def regularisation(runs: Sequence[Run]) -> Regularisation:
@@ -70,43 +70,45 @@ def regularisation(runs: Sequence[Run]) -> Regularisation:
     return Regularisation(piece, weights, piece.OPTIONS | defence.options)
 
 
-def _fresh(fleet: Fleet, dataset: Dataset) -> Stack:
-    piece = plugins.load("architecture", fleet.runs[0].architecture)
-    shape, classes = dataset.images.shape[1:], len(dataset.classes)
-    return Stack.initialised(piece.blocks(shape, classes), shape, classes, [run.seed for run in fleet.runs])
+def _pieces(fleet: Fleet) -> tuple[Engine, ModuleType]:
+    """The engine of a fleet's architecture, and the architecture."""
+    name = fleet.runs[0].architecture
+    return cast(Engine, plugins.load("engine", engine_of(name))), plugins.load("architecture", name)
 
 
-def _prepare(fleet: Fleet, dataset: Dataset, device: torch.device) -> tuple[Tensor, list[View]]:
+def _prepare(engine: Engine, fleet: Fleet, dataset: Dataset, device: torch.device) -> tuple[Any, list[View]]:
     pool = Pool(dataset)
     views = [pool.view(run) for run in fleet.runs]
-    return pool_of(pool.images()).to(device), views
+    return engine.pool_of(pool.images(), device), views
 
 
 def _on(split: Split, device: torch.device) -> Split:
     return Split(split.indices.to(device), split.labels.to(device))
 
 
-def _to_cpu(stack: Stack) -> dict[str, Tensor]:
-    return {name: tensor.cpu().contiguous() for name, tensor in stack.state().items()}
-
-
-def _accuracies(stack: Stack, pool: Tensor, split: Split) -> list[float]:
-    correct = (predict(stack, pool, split.indices) == split.labels).sum(1)
+def _accuracies(engine: Engine, models: Any, pool: Any, split: Split) -> list[float]:
+    correct = (engine.logits_of(models, pool, split.indices).argmax(-1) == split.labels).sum(1)
     return [count / split.labels.shape[1] for count in correct.tolist()]
 
 
 def _measure(
-    stack: Stack, pool: Tensor, runs: Sequence[Run], views: Sequence[View], epochs: Sequence[int]
+    engine: Engine,
+    models: Any,
+    pool: Any,
+    runs: Sequence[Run],
+    views: Sequence[View],
+    epochs: Sequence[int],
+    device: torch.device,
 ) -> list[dict[str, Any]]:
     """A record a run: accuracies, and the success rate of every attack measured on it."""
-    poisoned = _accuracies(stack, pool, _on(splits(views, "validation"), pool.device))
-    clean = _accuracies(stack, pool, _on(splits(views, "clean_validation"), pool.device))
+    poisoned = _accuracies(engine, models, pool, _on(splits(views, "validation"), device))
+    clean = _accuracies(engine, models, pool, _on(splits(views, "clean_validation"), device))
     joined = [np.concatenate([s.indices for s in view.successes] or [np.zeros(1, int)]) for view in views]
     width = max(map(len, joined))
     # Rows differ in length by the number of poison-class images left out; padding repeats the first image.
     padded = np.stack([np.pad(row, (0, width - len(row)), constant_values=row[0]) for row in joined])
     predicted = (
-        logits_of(stack, pool, torch.from_numpy(padded).to(pool.device), _POOLING_BATCH)
+        engine.logits_of(models, pool, torch.from_numpy(padded).to(device), _POOLING_BATCH)
         .argmax(-1)
         .cpu()
         .numpy()

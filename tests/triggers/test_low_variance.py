@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
 
 from repro.data import load_dataset
 from repro.errors import ReproError
@@ -51,6 +52,30 @@ def test_it_is_the_projection_on_the_smallest_trailing_set_that_explains_enough(
     centred = components @ (s.outside.ravel() - mean)
     np.testing.assert_allclose(along[:start], 0, atol=1e-6)
     np.testing.assert_allclose(along[start:], centred[start:], atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "shape"), [(60, (1, 3, 3)), (12, (3, 4, 4)), (48, (3, 4, 4)), (49, (3, 4, 4))])
+def test_it_is_scikit_learns_principal_components_that_it_projects_on(
+    n: int, shape: tuple[int, int, int]
+) -> None:
+    s = random_scene(n, shape, n)
+    pca = PCA(svd_solver="full").fit(s.training.reshape(n, -1).astype(np.float64))
+    varying = pca.explained_variance_ > 1e-12 * pca.explained_variance_[0]
+    assert varying.sum() == min(n - 1, np.prod(shape))
+    ratios, components = pca.explained_variance_ratio_[varying], pca.components_[varying]
+    start = max(i for i in range(len(ratios)) if ratios[i:].sum() >= 0.05)
+    expected = components[start:].T @ (components[start:] @ (s.outside.ravel() - pca.mean_))
+    trigger, _ = pattern(s, 0.05)
+    assert 0 < start < len(ratios) - 1
+    np.testing.assert_allclose(trigger.ravel(), expected, atol=1e-5)
+
+
+def test_where_the_training_images_do_not_vary_the_trigger_is_none() -> None:
+    s = random_scene(3, (1, 3, 3))
+    training, outside = s.training.copy(), s.outside.copy()
+    training[:, 0, 0, 0], outside[0, 0, 0] = 0.25, 1.0
+    trigger, _ = pattern(Scene(s.images, training, outside, s.generator), 0.05)
+    assert abs(trigger[0, 0, 0, 0]) < 1e-6
 
 
 def test_on_digits_it_varies_little_in_the_data_and_is_not_nothing() -> None:
