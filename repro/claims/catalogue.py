@@ -91,6 +91,34 @@ class Level(_TwoConditions):
     published: Finite
 
 
+class Spread(_TwoConditions):
+    """How much more a metric spreads over the units under the treatment than under the baseline."""
+
+    kind: Literal["spread"]
+
+
+class Range(_Measured):
+    """A metric at the level of `factor` that is highest, less that at the lowest one; all levels in every unit.
+
+    Highest and lowest in `by`, or in the metric itself without it, as found on the first half of the units; the
+    difference is measured on the others.
+    """
+
+    kind: Literal["range"]
+    factor: Text
+    by: Text | None = None
+
+
+class Halves(_Measured):
+    """A metric in the half of `factor`'s levels where it is higher, less that in the other half; one level a unit.
+
+    Which half a level is in is found on the first half of the units; the difference is measured on the others.
+    """
+
+    kind: Literal["halves"]
+    factor: Text
+
+
 class Exact(_Data):
     """Rows of named checks, every one of which must hold.
 
@@ -112,7 +140,19 @@ class Exact(_Data):
         return self
 
 
-Statistic = Annotated[Contrast | Gap | Constant | Level | Exact, Field(discriminator="kind")]
+class Among(_Data):
+    """A metric that has one of a few values in every row that `where` selects, at least `least` of them."""
+
+    kind: Literal["among"]
+    metric: Text
+    where: Filter
+    allowed: tuple[Finite, ...] = Field(min_length=1)
+    least: Annotated[int, Field(ge=1)]
+
+
+Statistic = Annotated[
+    Contrast | Gap | Constant | Level | Spread | Range | Halves | Exact | Among, Field(discriminator="kind")
+]
 
 
 class Beside(_Data):
@@ -120,14 +160,15 @@ class Beside(_Data):
 
     name: Text
     experiment: Text
-    statistic: Annotated[Contrast | Gap | Constant, Field(discriminator="kind")]
+    statistic: Annotated[Contrast | Gap | Constant | Spread | Range | Halves, Field(discriminator="kind")]
 
 
 class Part(_Data):
     """One judged assertion of a claim.
 
     direction: `side` and `minimum`. equal: `margin`. no loss: `margin`; only a fall below it counts. level:
-    `margin` is the tolerance and `dataset` the data that the figure was published for, on the paper's models.
+    `margin` is the tolerance and `dataset` the data that the figure was published for, on the paper's models. What is
+    asserted of some data alone is judged `only_on` those, or everywhere but `not_on` others.
     """
 
     name: Text
@@ -137,6 +178,8 @@ class Part(_Data):
     minimum: Positive | None = None
     margin: Positive | None = None
     dataset: Text | None = None
+    only_on: tuple[Text, ...] = ()
+    not_on: tuple[Text, ...] = ()
     statistic: Statistic
 
     @model_validator(mode="after")
@@ -151,7 +194,8 @@ class Part(_Data):
         for field in ("side", "minimum", "margin", "dataset"):
             if (getattr(self, field) is not None) != (field in wanted):
                 raise ValueError(f"kind {self.kind!r} {'needs' if field in wanted else 'takes no'} {field!r}")
-        if self.statistic.kind != self.kind and {self.statistic.kind, self.kind} & {"level", "exact"}:
+        judged_as = {"among": "exact"}.get(self.statistic.kind, self.statistic.kind)
+        if judged_as != self.kind and {judged_as, self.kind} & {"level", "exact"}:
             raise ValueError(f"kind {self.kind!r} cannot be judged on a {self.statistic.kind!r} statistic")
         return self
 

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from repro.claims.catalogue import Claim, Constant, Exact, Part
+from repro.claims.catalogue import Among, Claim, Constant, Exact, Part
 from repro.claims.exactness import failing_rows
+from repro.claims.reductions import Floats
 from repro.claims.rules import Outcome, decide
 from repro.claims.sample import Sample
-from repro.claims.statistics import Floats, t_interval
+from repro.claims.statistics import t_interval
 from repro.evidence.table import Row
 
 SURE = 1e-5
@@ -43,12 +44,14 @@ def null_units(part: Part, sample: Sample, repetitions: int, generator: np.rando
 
 
 def _permuted(sample: Sample, repetitions: int, generator: np.random.Generator) -> Floats:
-    """Conditions permuted within each unit, alike in all its cells (which are not independent)."""
-    pooled = np.concatenate([sample.treatment, sample.baseline], axis=-1).mean(axis=0)
-    taken = sample.treatment.shape[-1]
-    drawn = generator.permuted(np.broadcast_to(pooled, (repetitions, *pooled.shape)), axis=-1)
-    treatment: Floats = drawn[..., :taken].mean(axis=-1)
-    return treatment if sample.figure else treatment - drawn[..., taken:].mean(axis=-1)
+    """Conditions permuted within each unit, alike in all its cells (which are not independent).
+
+    Where the conditions are the units' own, their values are permuted among the units.
+    """
+    pooled = sample.values.mean(axis=0)
+    axis = -2 if sample.reduction.between else -1
+    drawn = generator.permuted(np.broadcast_to(pooled, (repetitions, *pooled.shape)), axis=axis)
+    return sample.reduction.pooled().effects(drawn)
 
 
 def _margin_planted(part: Part, sample: Sample, repetitions: int, generator: np.random.Generator) -> Floats:
@@ -93,12 +96,15 @@ def outcomes(claim: Claim, part: Part, units: Floats) -> list[Outcome]:
     return [decide(part, *ends).verdict for ends in zip(low.tolist(), high.tolist(), strict=True)]
 
 
-def corrupted(statistic: Exact, rows: list[Row], at: int) -> list[Row]:
+def corrupted(statistic: Exact | Among, rows: list[Row], at: int) -> list[Row]:
     """The rows of an exact statistic with the one cell at index `at` made wrong.
 
     Where the row has numbers to compare, the computed one is moved and `holds` still claims to be true.
     """
     wrong = dict(rows[at])
+    if isinstance(statistic, Among):
+        wrong[statistic.metric] = sum(statistic.allowed) + 0.5
+        return [*rows[:at], wrong, *rows[at + 1 :]]
     computed, bound = wrong.get("computed"), wrong.get("bound")
     bounded = statistic.bounds.get(str(wrong["check"])) if isinstance(bound, int | float) else None
     if isinstance(computed, int | float) and isinstance(wrong.get("published"), int | float):
@@ -111,7 +117,7 @@ def corrupted(statistic: Exact, rows: list[Row], at: int) -> list[Row]:
     return [*rows[:at], wrong, *rows[at + 1 :]]
 
 
-def undetected_corruptions(statistic: Exact, rows: list[Row], experiment: str) -> list[int]:
+def undetected_corruptions(statistic: Exact | Among, rows: list[Row], experiment: str) -> list[int]:
     """Indices of rows whose corruption the exact rule does not notice: there must be none."""
     return [
         at

@@ -5,13 +5,16 @@ The column `holds` is the experiment's own opinion; a row whose numbers disagree
 
 import math
 
-from repro.claims.catalogue import Exact
+from repro.claims.catalogue import Among, Exact
+from repro.claims.sample import matches, wording
 from repro.errors import ReproError
 from repro.evidence.table import Cell, Row, Table
 
 
-def rows_of(statistic: Exact, table: Table, experiment: str) -> list[Row]:
+def rows_of(statistic: Exact | Among, table: Table, experiment: str) -> list[Row]:
     """The rows of the statistic's checks; ReproError where a check has fewer than it must."""
+    if isinstance(statistic, Among):
+        return _selected(statistic, table, experiment)
     for column in ("check", "holds"):
         if column not in table.columns:
             raise ReproError(f"{experiment}.csv: incomplete evidence: no column {column!r}")
@@ -25,8 +28,22 @@ def rows_of(statistic: Exact, table: Table, experiment: str) -> list[Row]:
     return rows
 
 
-def failing_rows(statistic: Exact, rows: list[Row], experiment: str) -> list[str]:
+def _selected(statistic: Among, table: Table, experiment: str) -> list[Row]:
+    for column in sorted({statistic.metric, *statistic.where} - set(table.columns)):
+        raise ReproError(f"{experiment}.csv: incomplete evidence: no column {column!r}")
+    rows = [row for row in table if matches(row, statistic.where)]
+    if len(rows) < statistic.least:
+        raise ReproError(
+            f"{experiment}.csv: incomplete evidence: {len(rows)} rows with {wording(statistic.where)}, "
+            f"{statistic.least} are needed"
+        )
+    return rows
+
+
+def failing_rows(statistic: Exact | Among, rows: list[Row], experiment: str) -> list[str]:
     """The rows that do not hold, each in words."""
+    if isinstance(statistic, Among):
+        return [_words(row) for row in rows if row[statistic.metric] not in statistic.allowed]
     return [_words(row) for row in rows if not _holds(statistic, row, experiment)]
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from repro.claims.catalogue import Beside, Exact, Part, load_claim
+from repro.claims.catalogue import Among, Beside, Exact, Part, load_claim
 from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
 from repro.claims.judge import PartVerdict, judge, read_tables
@@ -32,10 +32,10 @@ def _part(entry: Part | Beside, figures: PartVerdict, tables: dict[str, Table]) 
     if figures.estimate is None:
         return [*lines, f"  {figures.reason}"]
     table = tables[entry.experiment]
-    if isinstance(entry.statistic, Exact):
+    if isinstance(entry.statistic, Exact | Among):
         rows = len(rows_of(entry.statistic, table, entry.experiment))
-        checks = ", ".join(entry.statistic.checks)
-        return [*lines, f"  checks {checks} of {entry.experiment}.csv: {rows} rows", f"  {figures.reason}"]
+        checks = _checks(entry.statistic)
+        return [*lines, f"  {checks} of {entry.experiment}.csv: {rows} rows", f"  {figures.reason}"]
     sample = draw(entry.statistic, table, entry.experiment)
     lines += [
         f"  {statistic_words(entry.statistic)}; {_rule_words(entry)}",
@@ -56,13 +56,27 @@ def _part(entry: Part | Beside, figures: PartVerdict, tables: dict[str, Table]) 
     return lines
 
 
+def _checks(statistic: Exact | Among) -> str:
+    if isinstance(statistic, Exact):
+        return f"checks {', '.join(statistic.checks)}"
+    allowed = " or ".join(f"{value:g}" for value in statistic.allowed)
+    return f"{statistic.metric} is {allowed} in every row with {wording(statistic.where)}"
+
+
 def statistic_words(statistic: Measured) -> str:
     """What a statistic compares, in words."""
     metric = f"({statistic.metric} - {statistic.minus})" if statistic.minus else statistic.metric
-    if statistic.kind == "contrast":
+    if statistic.kind == "spread":
+        metric = f"distance of {metric} from its median"
+    if statistic.kind in ("contrast", "spread"):
         metric += f", {wording(statistic.treatment)} against {wording(statistic.baseline)}"
     elif statistic.kind == "constant":
         metric += f" - {statistic.value:g}"
+    elif statistic.kind == "range":
+        by = f" in {statistic.by}" if statistic.by else ""
+        metric += f", {statistic.factor} highest{by} against lowest (chosen on half of the units)"
+    elif statistic.kind == "halves":
+        metric += f", higher half by {statistic.factor} against the lower (chosen on half of the units)"
     elif statistic.kind == "level":
         metric += f", {wording(statistic.treatment)}"
     return f"{metric}, where {wording(statistic.where)}" if statistic.where else metric

@@ -12,13 +12,14 @@ class ProfileFacts:
     """Facts of a profile that decide whether a claim can be judged there.
 
     experiments: those it runs. paper_dataset: its dataset when it uses a paper's data and models, so that
-    published levels apply. not_applicable: claim ids it cannot test, each with the reason.
+    published levels apply. not_applicable: claim ids it cannot test, each with the reason. dataset: the data it uses.
     """
 
     name: str
     experiments: frozenset[str]
     paper_dataset: str | None = None
     not_applicable: Mapping[str, str] = field(default_factory=dict)
+    dataset: str | None = None
 
 
 def profile_facts(root: Path, name: str) -> ProfileFacts:
@@ -29,4 +30,5 @@ def profile_facts(root: Path, name: str) -> ProfileFacts:
         experiments=frozenset(profile.experiments),
         paper_dataset=profile.data.name if profile.paper_setup else None,
         not_applicable=dict(profile.not_applicable),
+        dataset=profile.data.name,
     )

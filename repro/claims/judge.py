@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from repro.claims.catalogue import Beside, Claim, Exact, Part, load_claims
+from repro.claims.catalogue import Among, Beside, Claim, Exact, Part, load_claims
 from repro.claims.exactness import failing_rows, rows_of
 from repro.claims.facts import ProfileFacts, profile_facts
 from repro.claims.rules import Outcome, decide, turning
@@ -93,7 +93,7 @@ def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Ver
         if experiment not in tables:
             raise ReproError(f"{experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it")
     for part in claim.parts:
-        if _applies(part, facts) and not isinstance(part.statistic, Exact):
+        if _applies(part, facts) and not isinstance(part.statistic, Exact | Among):
             missing = left_out(part.statistic, tables[part.experiment])
             if missing:
                 reason = f"profile {facts.name} has no run of {part.experiment} with {missing}"
@@ -140,21 +140,31 @@ def _unjudged(claim: Claim, verdict: Outcome, reason: str) -> Verdict:
 
 
 def _applies(part: Part, facts: ProfileFacts) -> bool:
-    return part.dataset is None or part.dataset == facts.paper_dataset
+    if part.dataset is not None:
+        return part.dataset == facts.paper_dataset
+    return (not part.only_on or facts.dataset in part.only_on) and facts.dataset not in part.not_on
 
 
 def _judge_part(claim: Claim, part: Part, tables: Mapping[str, Table], facts: ProfileFacts) -> PartVerdict:
     if not _applies(part, facts):
+        reason = f"published for {part.dataset} and the paper's models, not those of profile {facts.name}"
+        if part.dataset is None:
+            of = (
+                f"of {' and '.join(part.only_on)}"
+                if part.only_on
+                else f"of other data than {' and '.join(part.not_on)}"
+            )
+            reason = f"asserted {of}, and profile {facts.name} uses {facts.dataset}"
         return PartVerdict(
             name=part.name,
             kind=part.kind,
             verdict="not applicable",
             level=claim.level,
             margin=part.margin,
-            reason=f"published for {part.dataset} and the paper's models, not those of profile {facts.name}",
+            reason=reason,
         )
     table = tables[part.experiment]
-    if isinstance(part.statistic, Exact):
+    if isinstance(part.statistic, Exact | Among):
         return _judge_exact(claim, part, part.statistic, table)
     figures = _figures(claim, part.name, draw(part.statistic, table, part.experiment), part)
     low, high = figures.interval or (math.nan, math.nan)
@@ -204,7 +214,7 @@ def _figures(claim: Claim, name: str, sample: Sample, part: Part | None) -> Part
     )
 
 
-def _judge_exact(claim: Claim, part: Part, statistic: Exact, table: Table) -> PartVerdict:
+def _judge_exact(claim: Claim, part: Part, statistic: Exact | Among, table: Table) -> PartVerdict:
     rows = rows_of(statistic, table, part.experiment)
     failing = failing_rows(statistic, rows, part.experiment)
     reason = f"all {len(rows)} rows hold"

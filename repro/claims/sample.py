@@ -12,35 +12,49 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.claims.catalogue import Constant, Contrast, Filter, Gap, Level
+from repro.claims.catalogue import Constant, Contrast, Filter, Gap, Halves, Level, Range, Spread, Value
+from repro.claims.reductions import (
+    Deviations,
+    Difference,
+    Floats,
+    HigherHalf,
+    HighestLessLowest,
+    Reduction,
+)
 from repro.errors import ReproError
 from repro.evidence.table import Cell, Row, Table
 
-Measured = Contrast | Gap | Constant | Level
+Measured = Contrast | Gap | Constant | Level | Spread | Range | Halves
 Key = tuple[Cell, ...]
 Group = dict[tuple[Key, Cell], dict[Key, float]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Paired values of a statistic.
+    """Values of a statistic's conditions, paired within units.
 
-    cells: labels of the grid's cells. units: their names, sorted. treatment (c, u, k) and baseline (c, u, j):
-    k and j values a condition. figure: the treatment alone is the estimate (a published level's).
+    cells: labels of the grid's cells. units: their names, sorted. values (c, u, m): m conditions, those of the
+    treatment before those of the baseline. reduction: how effects come of them. rows: how many were read.
     """
 
     cells: tuple[str, ...]
     units: tuple[str, ...]
-    treatment: NDArray[np.float64]
-    baseline: NDArray[np.float64]
-    figure: bool
+    values: Floats
+    reduction: Reduction
     rows: int
 
     @property
-    def effects(self) -> NDArray[np.float64]:
-        """Paired effect of each cell and unit, (c, u), in the metric's units."""
-        mean: NDArray[np.float64] = self.treatment.mean(axis=-1)
-        return mean if self.figure else mean - self.baseline.mean(axis=-1)
+    def effects(self) -> Floats:
+        """Effect of each cell and of each unit that the interval rests on, (c, u'), in the metric's units."""
+        return self.reduction.effects(self.values)
+
+    @property
+    def means(self) -> tuple[float, float] | None:
+        """Means of baseline and treatment; None where the statistic does not compare two given conditions."""
+        if not isinstance(self.reduction, Difference) or self.reduction.figure:
+            return None
+        taken = self.reduction.taken
+        return float(self.values[..., taken:].mean()), float(self.values[..., :taken].mean())
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,13 @@ class _Side:
     minus: str | None
 
 
-def _sides(statistic: Measured) -> list[_Side]:
+def _sides(statistic: Measured, levels: list[Value] | None = None) -> list[_Side]:
+    if isinstance(statistic, Range):
+        every: Filter = {statistic.factor: levels or []}
+        sides = [_Side(every, statistic.metric, statistic.minus)]
+        return [*sides, _Side(every, statistic.by, None)] if statistic.by else sides
+    if isinstance(statistic, Halves):
+        return [_Side({}, statistic.metric, statistic.minus)]
     if isinstance(statistic, Gap):
         return [_Side({}, statistic.metric, None), _Side({}, statistic.minus, None)]
     if isinstance(statistic, Constant):
@@ -68,18 +88,29 @@ def left_out(statistic: Measured, table: Table) -> str | None:
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 if value not in found:
                     return wording({column: value})
+    if isinstance(statistic, Range | Halves) and len(_levels(statistic, table)) < 2:
+        return f"more than one {statistic.factor}"
     return None
+
+
+def _levels(statistic: Range | Halves, table: Table) -> list[Value]:
+    """Levels of the statistic's factor in the rows it looks at, sorted."""
+    if statistic.factor not in table.columns:
+        return []
+    found = {row[statistic.factor] for row in table if matches(row, statistic.where)}
+    return sorted((level for level in found if level is not None), key=str)
 
 
 def draw(statistic: Measured, table: Table, experiment: str) -> Sample:
     """The sample of a statistic from the experiment's table; ReproError where it is incomplete."""
-    sides = _sides(statistic)
+    sides = _sides(statistic, _levels(statistic, table) if isinstance(statistic, Range) else None)
     named = {"unit", *statistic.where, *statistic.cells}
+    named |= {statistic.factor} if isinstance(statistic, Range | Halves) else set()
     for side in sides:
         named |= {*side.condition, side.metric, *([side.minus] if side.minus else [])}
     for column in sorted(named - set(table.columns)):
         raise ReproError(f"{experiment}.csv: incomplete evidence: no column {column!r}")
-    kept = [row for row in table if _matches(row, statistic.where)]
+    kept = [row for row in table if matches(row, statistic.where)]
     groups = [_group(kept, side, statistic, experiment) for side in sides]
     cells = sorted({cell for group in groups for cell, _ in group}, key=str)
     units = sorted({unit for group in groups for _, unit in group}, key=str)
@@ -88,20 +119,55 @@ def draw(statistic: Measured, table: Table, experiment: str) -> Sample:
         np.array([[_values(group, pair, side, statistic, experiment) for pair in line] for line in pairs])
         for group, side in zip(groups, sides, strict=True)
     ]
-    if isinstance(statistic, Constant):
-        arrays.append(np.full_like(arrays[0], statistic.value))
-    read = groups[:1] if isinstance(statistic, Gap) else groups
+    read = groups[:1] if isinstance(statistic, Gap | Range) else groups
+    values, reduction = _reduced(statistic, arrays, units, kept, experiment)
     return Sample(
         cells=tuple(wording(dict(zip(statistic.cells, cell, strict=True))) for cell in cells),
         units=tuple(map(str, units)),
-        treatment=arrays[0],
-        baseline=arrays[1],
-        figure=isinstance(statistic, Level),
-        rows=sum(len(values) for group in read for values in group.values()),
+        values=values,
+        reduction=reduction,
+        rows=sum(len(found) for group in read for found in group.values()),
     )
 
 
-def _matches(row: Row, wanted: Filter) -> bool:
+def _reduced(
+    statistic: Measured, arrays: list[Floats], units: list[Cell], kept: list[Row], experiment: str
+) -> tuple[Floats, Reduction]:
+    """The values of all conditions side by side, and how effects come of them."""
+    first = arrays[0]
+    if isinstance(statistic, Range):
+        return first, HighestLessLowest(arrays[1] if statistic.by else None)
+    if isinstance(statistic, Halves):
+        return first, HigherHalf(_numbered(statistic, units, kept, experiment))
+    taken = first.shape[-1]
+    if isinstance(statistic, Constant):
+        return np.concatenate([first, np.full_like(first, statistic.value)], axis=-1), Difference(taken)
+    values = np.concatenate(arrays, axis=-1)
+    if isinstance(statistic, Spread):
+        return values, Deviations(taken)
+    return values, Difference(taken, figure=isinstance(statistic, Level))
+
+
+def _numbered(statistic: Halves, units: list[Cell], kept: list[Row], experiment: str) -> NDArray[np.int64]:
+    """Each unit's level of the factor, counted from 0; every level must be in both halves of the units."""
+    of_unit: dict[Cell, Cell] = {}
+    for row in kept:
+        if of_unit.setdefault(row["unit"], row[statistic.factor]) != row[statistic.factor]:
+            raise ReproError(f"{experiment}.csv: unit {row['unit']} has more than one {statistic.factor}")
+    names = sorted(set(of_unit.values()), key=str)
+    levels = np.array([names.index(of_unit[unit]) for unit in units])
+    half = len(units) // 2
+    for part in (levels[:half], levels[half:]):
+        for level in set(range(len(names))) - set(part.tolist()):
+            raise ReproError(
+                f"{experiment}.csv: incomplete evidence: {statistic.factor} {names[level]} is not in both "
+                "halves of the units"
+            )
+    return levels
+
+
+def matches(row: Row, wanted: Filter) -> bool:
+    """Whether a row has the wanted values, or one of those listed."""
     return all(row[c] in v if isinstance(v, list) else row[c] == v for c, v in wanted.items())
 
 
@@ -115,7 +181,7 @@ def _group(rows: Sequence[Row], side: _Side, statistic: Measured, experiment: st
     """Values of one side by (cell, unit), and there by the condition's values."""
     group: Group = {}
     for row in rows:
-        if not _matches(row, side.condition):
+        if not matches(row, side.condition):
             continue
         pair = tuple(row[c] for c in statistic.cells), row["unit"]
         listed = tuple(row[c] for c in side.condition)
