@@ -4,34 +4,50 @@ from itertools import product
 
 import numpy as np
 
-from repro.claims.catalogue import Claim, Constant, Exact, Part, load_claims
+from repro.claims.catalogue import Among, Claim, Exact, Part, Statistic, load_claims
 from repro.claims.facts import ProfileFacts
 from repro.evidence.table import Row, Table, table
 
 CENTRE = 0.5
+LEVELS = 6
 
 
 def facts_for(claim: Claim, dataset: str | None = None) -> ProfileFacts:
-    """Facts of a profile that runs the claim's experiments."""
-    return ProfileFacts("made-up", frozenset(claim.experiments), dataset)
+    """Facts of a profile that runs the claim's experiments, on a paper's data when they are named."""
+    return ProfileFacts("made-up", frozenset(claim.experiments), dataset, dataset=dataset)
 
 
 def settings() -> list[tuple[str, str | None]]:
-    """Every claim with parts, on other data than the paper's and on each dataset it has levels for."""
+    """Every claim with parts, on other data than the paper's and on each dataset that a part is of."""
     return [
         (claim.id, dataset)
         for claim in load_claims().values()
         if claim.parts
-        for dataset in (None, *sorted({part.dataset for part in claim.parts if part.dataset}))
+        for dataset in (
+            None,
+            *sorted({d for part in claim.parts for d in (part.dataset, *part.only_on) if d}),
+        )
+        if applicable(claim, dataset)
     ]
 
 
 def applicable(claim: Claim, dataset: str | None) -> list[Part]:
-    return [part for part in claim.parts if part.dataset in (None, dataset)]
+    return [
+        part
+        for part in claim.parts
+        if part.dataset in (None, dataset)
+        and (not part.only_on or dataset in part.only_on)
+        and dataset not in part.not_on
+    ]
 
 
 def evidence(
-    claim: Claim, seed: int = 0, *, planted: bool = True, units: int | None = None
+    claim: Claim,
+    seed: int = 0,
+    *,
+    planted: bool = True,
+    units: int | None = None,
+    dataset: str | None = None,
 ) -> dict[str, Table]:
     """Tables of the claim's experiments; with the claimed effects planted, or with no effect at all."""
     generator = np.random.default_rng(seed)
@@ -42,10 +58,13 @@ def evidence(
         if exact:
             tables[experiment] = table(row for statistic in exact for row in _checks(statistic))
             continue
-        rows = _grid(entries, units or claim.units_needed, generator)
+        split = any(entry.statistic.kind in ("range", "halves") for entry in entries)
+        rows = _grid(entries, units or claim.units_needed * (2 if split else 1), generator)
         if planted:
-            for part in claim.parts:
-                plant(part, rows)
+            parts = sorted(applicable(claim, dataset) or claim.parts, key=lambda part: part.kind == "level")
+            for part in parts:
+                if part.experiment == experiment:
+                    plant(part, rows, levels=any(p.kind == "level" for p in parts))
         tables[experiment] = table(rows)
     return tables
 
@@ -53,19 +72,23 @@ def evidence(
 def _grid(entries: list, units: int, generator: np.random.Generator) -> list[Row]:
     named: dict[str, dict] = {}
     metrics: dict[str, None] = {}
+    of_units: dict[str, None] = {}
     for entry in entries:
         statistic = entry.statistic
-        conditions = (
-            () if statistic.kind in ("gap", "constant") else (statistic.treatment, statistic.baseline)
-        )
+        conditions = (statistic.treatment, statistic.baseline) if hasattr(statistic, "treatment") else ()
         for wanted in (statistic.where, *conditions):
             for column, value in wanted.items():
                 named.setdefault(column, {}).update(
                     dict.fromkeys(value if isinstance(value, list) else [value])
                 )
-        for column in statistic.cells:
+        for column in getattr(statistic, "cells", ()):
             named.setdefault(column, {})
-        metrics.update(dict.fromkeys([statistic.metric, *([statistic.minus] if statistic.minus else [])]))
+        if statistic.kind == "range":
+            named.setdefault(statistic.factor, {})
+        if statistic.kind == "halves":
+            of_units[statistic.factor] = None
+        read = [statistic.metric, getattr(statistic, "minus", None), getattr(statistic, "by", None)]
+        metrics.update(dict.fromkeys(filter(None, read)))
     columns = {column: list(values) or ["first", "second"] for column, values in named.items()}
     rows: list[Row] = []
     for unit in range(units):
@@ -75,6 +98,7 @@ def _grid(entries: list, units: int, generator: np.random.Generator) -> list[Row
                 {
                     "run": f"r{len(rows):05d}",
                     "unit": f"u{unit:03d}",
+                    **dict.fromkeys(of_units, unit % LEVELS),
                     **dict(zip(columns, combination, strict=True)),
                 }
             )
@@ -89,12 +113,23 @@ def matching(rows: list[Row], wanted: dict) -> list[Row]:
     ]
 
 
-def plant(part: Part, rows: list[Row]) -> None:
+def plant(part: Part, rows: list[Row], *, levels: bool = False) -> None:
     """Shift the treatment's metric so that the claimed effect is there."""
     statistic = part.statistic
+    if isinstance(statistic, Among):
+        for row in matching(rows, statistic.where):
+            row[statistic.metric] = float(int(row["unit"][1:]) % 2)
+        return
+    if part.kind == "direction" and statistic.kind in ("range", "halves", "spread"):
+        plant_without_conditions(
+            statistic, (part.minimum + 0.15) * (1 if part.side == "higher" else -1), rows
+        )
+        return
     if part.kind == "direction":
-        wanted = statistic.where if isinstance(statistic, Constant) else statistic.where | statistic.treatment
         shift = (part.minimum + 0.15) * (1 if part.side == "higher" else -1)
+        wanted = statistic.where | getattr(statistic, "treatment", {})
+        if levels:  # which are planted on treatments, and must stay what they are
+            wanted, shift = statistic.where | statistic.baseline, -shift
     elif part.kind == "level":
         wanted = statistic.where | statistic.treatment
         shift = statistic.published - float(np.mean([r[statistic.metric] for r in matching(rows, wanted)]))
@@ -102,6 +137,19 @@ def plant(part: Part, rows: list[Row]) -> None:
         return
     for row in matching(rows, wanted):
         row[statistic.metric] += shift
+
+
+def plant_without_conditions(statistic: Statistic, shift: float, rows: list[Row]) -> None:
+    """Shift one level of a factor, the levels of one half, or the treatment up and down in turns."""
+    for row in matching(rows, statistic.where):
+        if statistic.kind == "halves":
+            row[statistic.metric] += shift * (row[statistic.factor] < LEVELS // 2)
+        elif statistic.kind == "spread" and matching([row], statistic.treatment):
+            row[statistic.metric] += 2 * shift * (-1) ** int(row["unit"][1:])
+        elif statistic.kind == "range" and row[statistic.factor] == rows[0][statistic.factor]:
+            row[statistic.metric] += shift
+            if statistic.by:
+                row[statistic.by] += abs(shift)
 
 
 def _checks(statistic: Exact) -> list[Row]:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_evidence import applicable, evidence, facts_for, matching, settings
+from synthetic_evidence import LEVELS, applicable, evidence, facts_for, matching, settings
 
 from repro.claims import controls
-from repro.claims.catalogue import Claim, Constant, Exact, Part, load_claims
+from repro.claims.catalogue import Among, Claim, Constant, Exact, Part, load_claims
 from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
 from repro.claims.judge import judge
-from repro.claims.sample import draw
+from repro.claims.sample import draw, left_out
 from repro.evidence.fingerprint import evidence_path
 from repro.evidence.table import Row, read_table, table
 
@@ -30,10 +30,17 @@ def committed() -> list[tuple[str, str, str]]:
         found += [
             (expected.stem, claim_id, part.name)
             for claim_id in CLAIMS.keys() - facts.not_applicable.keys()
-            for part in applicable(CLAIMS[claim_id], facts.paper_dataset)
-            if part.kind != "level" and evidence_path(ROOT, expected.stem, part.experiment).is_file()
+            for part in applicable(CLAIMS[claim_id], facts.dataset)
+            if part.kind != "level" and is_there(expected.stem, part)
         ]
     return sorted(found)
+
+
+def is_there(profile: str, part: Part) -> bool:
+    path = evidence_path(ROOT, profile, part.experiment)
+    if not path.is_file() or not len(rows := read_table(path)):
+        return False
+    return isinstance(part.statistic, Exact | Among) or left_out(part.statistic, rows) is None
 
 
 def part_of(claim_id: str, name: str) -> tuple[Claim, Part]:
@@ -42,7 +49,7 @@ def part_of(claim_id: str, name: str) -> tuple[Claim, Part]:
 
 
 def assert_control_holds(claim: Claim, part: Part, rows: table) -> None:
-    if isinstance(part.statistic, Exact):
+    if isinstance(part.statistic, Exact | Among):
         listed = rows_of(part.statistic, rows, part.experiment)
         assert listed
         assert controls.undetected_corruptions(part.statistic, listed, part.experiment) == []
@@ -55,13 +62,14 @@ def assert_control_holds(claim: Claim, part: Part, rows: table) -> None:
 @pytest.mark.parametrize(("claim_id", "name"), PARTS)
 def test_negative_control_on_made_up_evidence(claim_id: str, name: str) -> None:
     claim, part = part_of(claim_id, name)
-    assert_control_holds(claim, part, evidence(claim)[part.experiment])
+    dataset = next(iter(part.only_on), None)
+    assert_control_holds(claim, part, evidence(claim, dataset=dataset)[part.experiment])
 
 
 @pytest.mark.parametrize(("claim_id", "dataset"), settings())
 def test_negative_control_of_the_whole_claim(claim_id: str, dataset: str | None) -> None:
     claim = CLAIMS[claim_id]
-    tables = evidence(claim)
+    tables = evidence(claim, dataset=dataset)
     drawn = [
         (part, draw(part.statistic, tables[part.experiment], part.experiment))
         for part in applicable(claim, dataset)
@@ -82,7 +90,7 @@ def test_negative_control_on_committed_evidence(profile: str, claim_id: str, nam
 @pytest.mark.parametrize(("profile", "claim_id", "name"), committed())
 def test_effect_planted_in_committed_evidence_is_reproduced(profile: str, claim_id: str, name: str) -> None:
     claim, part = part_of(claim_id, name)
-    if isinstance(part.statistic, Exact):
+    if isinstance(part.statistic, Exact | Among):
         pytest.skip("an exact claim has no effect to plant")
     sample = draw(part.statistic, read_table(evidence_path(ROOT, profile, part.experiment)), part.experiment)
     assert controls.outcomes(claim, part, controls.planted_units(claim, part, sample)) == ["reproduced"]
@@ -91,42 +99,61 @@ def test_effect_planted_in_committed_evidence_is_reproduced(profile: str, claim_
 @pytest.mark.parametrize(("claim_id", "dataset"), settings())
 def test_planted_effect_is_reproduced_by_the_judge(claim_id: str, dataset: str | None) -> None:
     claim = CLAIMS[claim_id]
-    verdict = judge(claim, evidence(claim, seed=3), facts_for(claim, dataset))
+    verdict = judge(claim, evidence(claim, seed=3, dataset=dataset), facts_for(claim, dataset))
     assert verdict.verdict == "reproduced", verdict.reason
 
 
 def spoilt(part: Part, rows: list[Row], generator: np.random.Generator) -> list[Row]:
-    """The control on a table's rows, by hand and for one part: labels swapped, values reflected, a margin added."""
+    """The control on a table's rows, by hand and for one part: values swapped, reflected, or a margin added."""
     statistic = part.statistic
     if isinstance(statistic, Exact):
         return controls.corrupted(statistic, rows, int(generator.integers(len(rows))))
     rows = [dict(row) for row in rows]
-    if part.kind in ("equal", "no loss"):
-        condition = {} if statistic.kind == "gap" else statistic.treatment
-        for row in matching(rows, statistic.where | condition):
-            row[statistic.metric] -= part.margin
+    if isinstance(statistic, Among):
+        generator.choice(matching(rows, statistic.where))[statistic.metric] = 0.5
         return rows
-    for unit in sorted({str(row["unit"]) for row in rows if generator.random() < 0.5}):
-        if isinstance(statistic, Constant):
+    if part.kind in ("equal", "no loss"):
+        condition = getattr(statistic, "treatment", {})
+        for row in matching(rows, statistic.where | condition):
+            if statistic.kind != "halves" or row[statistic.factor] < LEVELS // 2:
+                row[statistic.metric] -= part.margin
+        return rows
+    if isinstance(statistic, Constant):
+        for unit in sorted({str(row["unit"]) for row in rows if generator.random() < 0.5}):
             for row in matching(rows, statistic.where | {"unit": unit}):
                 row[statistic.metric] = 2 * statistic.value - row[statistic.metric]
-            continue
-        first = matching(rows, statistic.where | statistic.treatment | {"unit": unit})
-        second = matching(rows, statistic.where | statistic.baseline | {"unit": unit})
-        for row in first:
-            row.update(statistic.baseline)
-        for row in second:
-            row.update(statistic.treatment)
+        return rows
+    if statistic.kind == "gap":
+        for row in matching(rows, statistic.where):
+            if generator.random() < 0.5:
+                row.update({statistic.metric: row[statistic.minus], statistic.minus: row[statistic.metric]})
+        return rows
+    if statistic.kind == "halves":
+        of_unit = {row["unit"]: row[statistic.factor] for row in rows}
+        levels = dict(zip(of_unit, generator.permutation(list(of_unit.values())).tolist(), strict=True))
+        return [row | {statistic.factor: levels[row["unit"]]} for row in rows]
+    compared = matching(rows, statistic.where)
+    if statistic.kind != "range":
+        compared = matching(compared, statistic.treatment) + matching(compared, statistic.baseline)
+    groups: dict[tuple, list[Row]] = {}
+    for row in compared:
+        groups.setdefault((row["unit"], *(row[c] for c in statistic.cells)), []).append(row)
+    for group in groups.values():
+        for metric in filter(None, (statistic.metric, statistic.minus)):
+            values = generator.permutation([row[metric] for row in group]).tolist()
+            for row, value in zip(group, values, strict=True):
+                row[metric] = value
     return rows
 
 
 @pytest.mark.parametrize(("claim_id", "name"), PARTS)
 def test_spoiling_the_rows_of_one_part_takes_the_claim_down(claim_id: str, name: str) -> None:
     claim, part = part_of(claim_id, name)
-    tables = evidence(claim, seed=5)
+    dataset = next(iter(part.only_on), None)
+    tables = evidence(claim, seed=5, dataset=dataset)
     for seed in range(3):
         rows = spoilt(part, list(tables[part.experiment]), np.random.default_rng(seed))
-        verdict = judge(claim, tables | {part.experiment: table(rows)}, facts_for(claim))
+        verdict = judge(claim, tables | {part.experiment: table(rows)}, facts_for(claim, dataset))
         assert verdict.verdict != "reproduced"
         spoiled = next(judged for judged in verdict.parts if judged.name == name)
         assert spoiled.verdict != "reproduced"
@@ -135,9 +162,10 @@ def test_spoiling_the_rows_of_one_part_takes_the_claim_down(claim_id: str, name:
 @pytest.mark.parametrize(("claim_id", "name"), PARTS)
 def test_control_would_notice_an_overeager_rule(claim_id: str, name: str) -> None:
     claim, part = part_of(claim_id, name)
-    if isinstance(part.statistic, Exact):
+    if isinstance(part.statistic, Exact | Among):
         pytest.skip("an exact claim has no interval")
-    drawn = draw(part.statistic, evidence(claim)[part.experiment], part.experiment)
+    dataset = next(iter(part.only_on), None)
+    drawn = draw(part.statistic, evidence(claim, dataset=dataset)[part.experiment], part.experiment)
     eager = part.model_copy(update={"minimum": 1e-9} if part.kind == "direction" else {})
     careless = claim.model_copy(update={"inventory": 0.05 / 0.7})
     reproduced = controls.reproductions(careless, [(eager, drawn)], REPETITIONS, np.random.default_rng(7))
@@ -161,6 +189,7 @@ def test_chance_allows_few_reproductions() -> None:
 def test_control_sees_an_effect_that_depends_on_one_condition_only() -> None:
     claim, part = part_of("truong-12", "ASR under SNNL against none")
     sample = draw(part.statistic, evidence(claim)[part.experiment], part.experiment)
-    lifted = replace(sample, treatment=sample.treatment - 0.3)
+    taken = sample.reduction.taken
+    lifted = replace(sample, values=sample.values - 0.3 * (np.arange(sample.values.shape[-1]) < taken))
     assert controls.outcomes(claim, part, lifted.effects.mean(axis=0)) == ["reproduced"]
     assert controls.outcomes(claim, part, -lifted.effects.mean(axis=0)) == ["contradicted"]

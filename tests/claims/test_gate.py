@@ -19,11 +19,11 @@ from repro.claims.judge import write_verdicts
 from repro.errors import ReproError
 from repro.evidence.table import read_table, table, write_table
 
-CLAIMS = {c: load_claims()[c] for c in ("truong-07", "truong-16", "truong-25")}
+CLAIMS = {c: load_claims()[c] for c in ("truong-07", "desanctis-23", "truong-25")}
 FACTS = ProfileFacts("digits", frozenset({"trigger_by_model", "sources"}))
 GOOD = {
     "truong-07": {"verdict": "reproduced"},
-    "truong-16": {"verdict": "not measured", "reason": "no experiment yet"},
+    "desanctis-23": {"verdict": "not measured", "reason": "no experiment yet"},
     "truong-25": {"verdict": "reproduced"},
 }
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,12 +113,12 @@ def test_incomplete_evidence_fails_as_itself(root: Path) -> None:
 
 def test_a_claim_without_entry_and_an_entry_without_claim_fail(root: Path) -> None:
     path = expect(
-        root, {c: e for c, e in GOOD.items() if c != "truong-16"} | {"truong-99": GOOD["truong-07"]}
+        root, {c: e for c, e in GOOD.items() if c != "desanctis-23"} | {"truong-99": GOOD["truong-07"]}
     )
     gate = Gate(root, "digits")
     assert gate.ids == (*CLAIMS, "truong-99")
-    assert gate.failure("truong-16") == (
-        f"{path}: claim truong-16 has no entry; today it is not measured ({CLAIMS['truong-16'].pending})"
+    assert gate.failure("desanctis-23") == (
+        f"{path}: claim desanctis-23 has no entry; today it is not measured ({CLAIMS['desanctis-23'].pending})"
     )
     assert gate.failure("truong-99") == f"{path}: entry truong-99 has no claim; remove it, or correct its id"
 
@@ -229,7 +229,7 @@ def test_pytest_shows_one_test_a_claim_and_profile_and_the_gates_words(with_test
     assert done.returncode == 1
     for line in (
         "claims/test_claims.py::test_claim[digits-truong-07] FAILED",
-        "claims/test_claims.py::test_claim[digits-truong-16] PASSED",
+        "claims/test_claims.py::test_claim[digits-desanctis-23] PASSED",
         "claims/test_claims.py::test_claim[digits-truong-25] PASSED",
         "truong-07 in profile digits is reproduced, expected contradicted: the 99.80 % interval",
         "1 failed, 2 passed",

@@ -2,6 +2,7 @@
 
 import json
 import random
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
-from synthetic_evidence import evidence, facts_for, matching
+from synthetic_evidence import applicable, evidence, facts_for, matching
 
 from repro.claims import explain as explaining
 from repro.claims import judge as judging
-from repro.claims.catalogue import Claim, load_claims
+from repro.claims.catalogue import Claim, Part, load_claims
 from repro.claims.explain import explain
 from repro.claims.facts import ProfileFacts
 from repro.claims.judge import Verdict, judge, write_verdicts
@@ -25,6 +26,7 @@ from repro.evidence.table import Row, table, write_table
 
 CLAIMS = load_claims()
 ON_INTERVALS = [c for c in CLAIMS.values() if c.parts and c.parts[0].kind != "exact"]
+SOMEWHERE = [(claim, next(iter(part.only_on), None)) for claim in ON_INTERVALS for part in claim.parts[:1]]
 RETRAINING, EQUALITY, GAP = CLAIMS["truong-09"], CLAIMS["truong-06"], CLAIMS["truong-07"]
 
 
@@ -37,31 +39,63 @@ def rows_of(claim: Claim, **options: object) -> list[Row]:
     return list(listed)
 
 
-def verdict_on(claim: Claim, rows: list[Row]) -> Verdict:
-    return judge(claim, {claim.experiments[0]: table(rows)}, facts_for(claim))
+def verdict_on(claim: Claim, rows: list[Row], dataset: str | None = None) -> Verdict:
+    return judge(claim, {claim.experiments[0]: table(rows)}, facts_for(claim, dataset))
 
 
 def change(rows: list[Row], at: int, **cells: object) -> list[Row]:
     return [*rows[:at], rows[at] | cells, *rows[at + 1 :]]
 
 
-def slow_estimate(claim: Claim, part_index: int, rows: list[Row]) -> tuple[float, list[float]]:
+def slow_estimate(part: Part, rows: list[Row]) -> tuple[float, list[float]]:
     """Mean over cells of the mean paired effect, and the units' means, by loops over rows."""
-    statistic = claim.parts[part_index].statistic
+    statistic = part.statistic
+    units = sorted({str(r["unit"]) for r in rows})
+    chosen, measured = units[: len(units) // 2], units[len(units) // 2 :]
 
-    def value(wanted: dict) -> float:
-        found = [
-            r[statistic.metric] - (r[statistic.minus] if statistic.minus else 0)
-            for r in matching(rows, wanted)
-        ]
+    def value(wanted: dict, metric: str = statistic.metric) -> float:
+        minus = statistic.minus if metric == statistic.metric else None
+        found = [r[metric] - (r[minus] if minus else 0) for r in matching(rows, wanted)]
         return sum(found) / len(found)
 
+    def deviation(within: dict, condition: dict) -> float:
+        """Mean over the condition's listed values of the distance from the median over units."""
+        ((column, listed),) = condition.items()
+        distances = []
+        for level in listed if isinstance(listed, list) else [listed]:
+            among = [value(within | {"unit": u, column: level}) for u in units]
+            distances.append(abs(value(within | {column: level}) - statistics.median(among)))
+        return sum(distances) / len(distances)
+
+    def ends(within: dict) -> tuple[dict, dict]:
+        levels = sorted({str(r[statistic.factor]) for r in rows})
+        metric = statistic.by or statistic.metric
+        ranked = sorted(levels, key=lambda v: value(within | {"unit": chosen, statistic.factor: v}, metric))
+        return {statistic.factor: ranked[-1]}, {statistic.factor: ranked[0]}
+
+    def weighed(within: dict, unit: str) -> float:
+        levels = sorted({r[statistic.factor] for r in rows})
+        ranked = sorted(levels, key=lambda v: value(within | {"unit": chosen, statistic.factor: v}))
+        higher = ranked[(len(levels) + 1) // 2 :]
+        of_unit = {r["unit"]: r[statistic.factor] for r in rows}
+        count = sum(of_unit[u] in higher for u in measured)
+        share = (count if of_unit[unit] in higher else count - len(measured)) / len(measured)
+        return (value(within | {"unit": unit}) - value(within | {"unit": chosen})) / share
+
     effects: dict[str, list[float]] = {}
-    for unit in sorted({str(r["unit"]) for r in rows}):
+    for unit in measured if statistic.kind in ("range", "halves") else units:
         for cell in sorted({tuple(r[c] for c in statistic.cells) for r in matching(rows, statistic.where)}):
-            here = statistic.where | dict(zip(statistic.cells, cell, strict=True)) | {"unit": unit}
+            within = statistic.where | dict(zip(statistic.cells, cell, strict=True))
+            here = within | {"unit": unit}
             if statistic.kind == "contrast":
                 effect = value(here | statistic.treatment) - value(here | statistic.baseline)
+            elif statistic.kind == "spread":
+                effect = deviation(here, statistic.treatment) - deviation(here, statistic.baseline)
+            elif statistic.kind == "range":
+                high, low = ends(within)
+                effect = value(here | high) - value(here | low)
+            elif statistic.kind == "halves":
+                effect = weighed(within, unit)
             else:
                 effect = value(here) - (statistic.value if statistic.kind == "constant" else 0)
             effects.setdefault(unit, []).append(effect)
@@ -70,23 +104,23 @@ def slow_estimate(claim: Claim, part_index: int, rows: list[Row]) -> tuple[float
     return sum(cells) / len(cells), means
 
 
-@pytest.mark.parametrize("claim", ON_INTERVALS, ids=lambda claim: claim.id)
-def test_estimate_and_interval_equal_those_of_plain_loops(claim: Claim) -> None:
-    rows = rows_of(claim, seed=2)
-    verdict = verdict_on(claim, rows)
-    judged = [part for part in verdict.parts if part.kind not in ("beside", "level")]
-    assert len(judged) == sum(part.kind != "level" for part in claim.parts)
-    for index, part in enumerate(judged):
-        estimate, units = slow_estimate(claim, index, rows)
+@pytest.mark.parametrize(("claim", "dataset"), SOMEWHERE, ids=lambda value: getattr(value, "id", value))
+def test_estimate_and_interval_equal_those_of_plain_loops(claim: Claim, dataset: str | None) -> None:
+    rows = rows_of(claim, seed=2, dataset=dataset)
+    parts = {part.name: part for part in applicable(claim, dataset) if part.kind != "level"}
+    judged = [part for part in verdict_on(claim, rows, dataset).parts if part.name in parts]
+    assert len(judged) == len(parts) > 0
+    for part in judged:
+        estimate, units = slow_estimate(parts[part.name], rows)
         scipys = stats.ttest_1samp(units, 0)
         assert part.estimate == pytest.approx(estimate, abs=1e-12)
         assert part.interval == pytest.approx(scipys.confidence_interval(claim.level), abs=1e-10)
         assert part.interval95 == pytest.approx(scipys.confidence_interval(0.95), abs=1e-10)
-        assert part.n == len(units) == claim.units_needed
+        assert part.n == len(units) >= claim.units_needed
         assert part.estimate == pytest.approx(np.mean([cell.estimate for cell in part.cells]))
 
 
-@given(st.randoms(use_true_random=False), st.sampled_from(ON_INTERVALS))
+@given(st.randoms(use_true_random=False), st.sampled_from([c for c, dataset in SOMEWHERE if not dataset]))
 @hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_order_of_rows_does_not_matter(order: random.Random, claim: Claim) -> None:
     rows = rows_of(claim, seed=4)
@@ -157,7 +191,7 @@ def test_cells_are_listed_and_say_which_agree() -> None:
 
 
 def test_published_levels_apply_only_where_the_papers_data_and_models_are_used() -> None:
-    tables = evidence(RETRAINING)
+    tables = evidence(RETRAINING, dataset="flowers")
     here = judge(RETRAINING, tables, facts_for(RETRAINING))
     levels = [part for part in here.parts if part.kind == "level"]
     assert {part.verdict for part in levels} == {"not applicable"}
@@ -304,20 +338,24 @@ def test_exact_rows_must_be_there_and_finite() -> None:
 
 
 def test_pending_claims_and_other_profiles_claims_are_not_verdicts() -> None:
-    pending = judge(CLAIMS["truong-16"], {}, ProfileFacts("digits", frozenset()))
-    assert (pending.verdict, pending.reason) == ("not measured", CLAIMS["truong-16"].pending)
+    pending = judge(CLAIMS["desanctis-23"], {}, ProfileFacts("digits", frozenset()))
+    assert (pending.verdict, pending.reason) == ("not measured", CLAIMS["desanctis-23"].pending)
     elsewhere = judge(RETRAINING, {}, ProfileFacts("digits", frozenset()))
     assert elsewhere.verdict == "not measured"
     assert elsewhere.reason == "profile digits does not run experiment trigger_by_model"
-    facts = ProfileFacts("digits", frozenset(), not_applicable={"truong-16": "needs NASNet"})
-    assert judge(CLAIMS["truong-16"], {}, facts).verdict == "not applicable"
+    facts = ProfileFacts("digits", frozenset(), not_applicable={"desanctis-23": "needs NASNet"})
+    assert judge(CLAIMS["desanctis-23"], {}, facts).verdict == "not applicable"
     with pytest.raises(ReproError, match=r"^trigger_by_model.csv: claim truong-09: no such evidence"):
         judge(RETRAINING, {}, facts_for(RETRAINING))
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    claims = {"truong-09": RETRAINING, "truong-16": CLAIMS["truong-16"], "truong-01": CLAIMS["truong-01"]}
+    claims = {
+        "truong-09": RETRAINING,
+        "desanctis-23": CLAIMS["desanctis-23"],
+        "truong-01": CLAIMS["truong-01"],
+    }
     facts = ProfileFacts("digits", frozenset({"trigger_by_model", "poison_statistics"}))
     for module in (judging, explaining):
         monkeypatch.setattr(module, "profile_facts", lambda root, name: facts)
@@ -332,7 +370,7 @@ def test_verdicts_json_is_the_public_contract(project: Path) -> None:
     written = write_verdicts(project, "digits")
     path = project / "reports" / "digits" / "verdicts.json"
     listed = json.loads(path.read_text(encoding="utf-8"))
-    assert [entry["id"] for entry in listed] == ["truong-09", "truong-16", "truong-01"]
+    assert [entry["id"] for entry in listed] == ["truong-09", "desanctis-23", "truong-01"]
     keys = {"id", "verdict", "estimate", "interval", "level", "n", "published", "parts", "reason"}
     assert all(set(entry) == keys for entry in listed)
     part_keys = {"name", "kind", "verdict", "estimate", "interval", "interval95", "bootstrap", "level", "n"}
@@ -360,7 +398,7 @@ def test_explain_tells_place_statistic_cells_rows_and_how_near_it_is_to_turning(
         assert line in text.splitlines()
     assert "ResNet-50, square, Flowers, before: not applicable" in text
     assert "ASR left after retraining, above the clean model's: not judged" in text
-    assert "not measured (the spread of ASR" in explain(project, "digits", "truong-16")
+    assert "not measured (an experiment on latent" in explain(project, "digits", "desanctis-23")
     assert "30 rows" in explain(project, "digits", "truong-01")
 
 
