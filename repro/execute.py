@@ -51,7 +51,7 @@ def train_task(task: Task) -> str:
     started = time.monotonic()
     chosen = process.device(task.device)
     data = task.fleet.data
-    dataset = load_dataset(data.name, task.root, data.limit) if data else None
+    dataset = load_dataset(data.name, task.root, data.limit, data.options) if data else None
     weights = load_file(task.parent) if task.parent else {}
     module, _, function = task.work.partition(":")
     outcome = getattr(importlib.import_module(module), function)(task.fleet, dataset, weights, chosen)

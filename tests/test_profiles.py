@@ -72,7 +72,7 @@ def test_unchanged_copy_loads(edited: Callable[..., profiles.Profile]) -> None:
         ("device", "tpu", r"device: Input should be 'auto', 'cpu' or 'cuda'"),
         ("data/limit", 0, r"data\.limit: Input should be greater than or equal to 1"),
         ("data/limit", 1798, r"data\.limit: 1798, but digits has 1797 images"),
-        ("data/name", "letters", r"data\.name: unknown dataset 'letters': there are digits, mnist.*"),
+        ("data/name", "letters", r"data\.name: unknown dataset 'letters': there are .*digits, .*mnist"),
         (
             "triggers/square/options",
             {"size": 8, "offset": 1},
@@ -235,3 +235,76 @@ def test_profiles_load_and_plan_without_torch(project: Path) -> None:
     assert {path.name for path in (project / "data" / "plan" / "digits").iterdir()} >= {
         f"{name}.evidence.json" for name in plugins.names("experiment") if name in DIGITS["experiments"]
     }
+
+
+@pytest.fixture
+def slices(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], profiles.Profile]:
+    """Loads a profile `part`, written as YAML, beside profile digits."""
+    folder = project / "profiles"
+    folder.mkdir()
+    (folder / "digits.yaml").write_text(yaml.safe_dump(DIGITS), encoding="utf-8")
+    monkeypatch.setattr(profiles, "FOLDER", folder)
+
+    def load(text: str) -> profiles.Profile:
+        (folder / "part.yaml").write_text(text, encoding="utf-8")
+        return profiles.load_profile("part", project)
+
+    return load
+
+
+def test_a_slice_is_the_whole_profile_but_for_what_it_says(
+    slices: Callable[[str], profiles.Profile], project: Path
+) -> None:
+    part = slices(
+        "slice_of: digits\ntitle: a part\narchitectures: [mlp]\ndata: {limit: 900}\n"
+        "experiments:\n  sources: {units: 7}\n  tuning: {weights: {snnl: null, contrastive: [5.0]}}\n"
+        "leaves_out: {exposure: too slow}\n"
+    )
+    whole = profiles.load_profile("digits", project)
+    assert part.slice_of == "digits"
+    assert whole.slice_of is None
+    assert (part.data.name, part.data.limit) == ("digits", 900)
+    assert part.settings("sources").units == 7
+    assert part.settings("sources").triggers == whole.settings("sources").triggers
+    assert part.settings("tuning").weights["contrastive"] == [5.0]
+    assert "snnl" in whole.settings("tuning").weights
+    assert "snnl" not in part.settings("tuning").weights
+    assert set(whole.experiments) - set(part.experiments) == {"exposure"}
+    same = {"triggers", "training", "retraining", "poison_rate", "fixed_epochs", "defences"}
+    assert part.model_dump(include=same) == whole.model_dump(include=same)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slice_of: part", r"slice_of: 'part' is none of the other profiles, digits, part"),
+        ("slice_of: numbers", r"slice_of: 'numbers' is none of the other profiles, digits, part"),
+        ("slice_of: digits\nleaves_out: {nothing: x}", r"leaves_out: unknown experiment 'nothing': .*"),
+        (
+            "slice_of: digits\nleaves_out: {sources: x}\nexperiments: {sources: {units: 3}}",
+            r"leaves_out\.sources: experiments sizes it; one or the other",
+        ),
+        ("slice_of: digits\narchitectures: [vgg]", r"training\.learning_rate: none for architecture 'vgg'"),
+        (
+            "slice_of: digits\ntraining: {options: {mlp: {precision: bfloat16}}}",
+            r"training\.mlp\.options: unknown option 'precision' \(known: \)",
+        ),
+    ],
+)
+def test_a_wrong_slice_is_one_line(
+    slices: Callable[[str], profiles.Profile], text: str, message: str
+) -> None:
+    with pytest.raises(ReproError, match=rf"^repro/profiles/part\.yaml: {message}$"):
+        slices(text)
+
+
+def test_a_slice_of_a_slice_is_refused(slices: Callable[[str], profiles.Profile], project: Path) -> None:
+    slices("slice_of: digits\ntitle: a part")
+    (project / "profiles" / "less.yaml").write_text("slice_of: part", encoding="utf-8")
+    with pytest.raises(ReproError, match=r"slice_of: 'part' is a slice itself; name the whole profile$"):
+        profiles.load_profile("less", project)
+
+
+def test_an_experiment_neither_sized_nor_left_out_is_named(edited: Callable[..., profiles.Profile]) -> None:
+    with pytest.raises(ReproError, match=r"experiments\.sources: missing; a profile sizes every experiment"):
+        edited("experiments/sources")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repro import plugins
-from repro.data.datasets import Piece
+from repro.data.datasets import Facts, Options, Piece
 from repro.errors import ReproError
 
 Images = npt.NDArray[np.float32]
@@ -75,24 +75,41 @@ def raw_folder(root: Path, name: str) -> Path:
     return root / "data" / "raw" / name
 
 
-def load_dataset(name: str, root: Path, limit: int | None = None) -> Dataset:
+def all_options(name: str, options: Options | None) -> Options:
+    """A dataset's options with those left out filled in; ReproError names one that it does not have."""
+    known: Options = getattr(dataset_piece(name), "OPTIONS", {})
+    for option in options or {}:
+        if option not in known:
+            raise ReproError(f"{name}: no option {option!r} (known: {', '.join(known) or 'none'})")
+    return {**known, **(options or {})}
+
+
+def describe(name: str, options: Options | None = None, root: Path = Path()) -> Facts:
+    """Shape, classes, number of images and checksum of the dataset ``name`` with its options.
+
+    Asks for nothing to be fetched, but where the content is the user's own: that is decoded the first time.
+    """
+    piece = dataset_piece(name)
+    filled = all_options(name, options)
+    if hasattr(piece, "describe"):
+        return cast(Facts, piece.describe(root, filled))
+    return Facts(piece.SHAPE, piece.CLASSES, piece.IMAGES, piece.checksum())
+
+
+def load_dataset(name: str, root: Path, limit: int | None = None, options: Options | None = None) -> Dataset:
     """The dataset ``name`` of the project at ``root``: all of it in its own order, or ``limit`` images.
 
     The slice is the first ``limit`` entries of the permutation that ``seeded_generator`` of
     ``"limit/<name>"`` draws; so smaller slices are prefixes of larger ones, and classes are about as
-    frequent as in the whole. Raises ReproError for an unknown or unfetched dataset, and for a limit below
-    1 or above the number of images.
+    frequent as in the whole. Raises ReproError for an unknown or unfetched dataset, an unknown option, and for
+    a limit below 1 or above the number of images.
     """
-    piece = dataset_piece(name)
-    if limit is not None and not 1 <= limit <= piece.IMAGES:
-        raise ReproError(f"{name}: limit is {limit}, must be from 1 to its {piece.IMAGES} images")
-    whole = piece.load(raw_folder(root, name))
+    piece, filled = dataset_piece(name), all_options(name, options)
     if limit is None:
-        return whole
-    chosen = seeded_generator(f"limit/{name}").permutation(len(whole))[:limit]
-    return replace(
-        whole,
-        variant=f"{whole.variant}, {limit} of {len(whole)} images",
-        images=whole.images[chosen],
-        labels=whole.labels[chosen],
-    )
+        return piece.load(root, filled)
+    images = describe(name, options, root).images
+    if not 1 <= limit <= images:
+        raise ReproError(f"{name}: limit is {limit}, must be from 1 to its {images} images")
+    chosen = seeded_generator(f"limit/{name}").permutation(images)[:limit]
+    part = piece.load(root, filled, chosen)
+    return replace(part, variant=f"{part.variant}, {limit} of {images} images")

@@ -1,17 +1,22 @@
-"""Data from outside is never code: archives unpack inside their folder or not at all, pickles are refused."""
+"""Data from outside is never code: archives are read without unpacking, pickles, links and ``..`` refused."""
 
+import io
 import lzma
 import pickletools
 import tarfile
-import tempfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
 
 from repro.errors import ReproError
 
 PICKLE_ENDINGS = (".pkl", ".pickle", ".pt", ".pth")
-UNPACKED_LIMIT = 8 * 2**30
+UNPACKED_LIMIT = 64 * 2**30
 """Bytes that an archive may unpack to, unless its caller says otherwise."""
+MEMBER_LIMIT = 2**28
+"""Bytes of its largest member, as a member is read into memory."""
 
 _ZIP = b"PK\x03\x04"
 _PROTOCOLS_2_TO_5 = range(2, 6)
@@ -19,62 +24,95 @@ _OPCODES = {opcode.code for opcode in pickletools.opcodes}
 _SHORTEST_OLD_PICKLE = 4
 """Opcodes: plain text such as ``(0.`` can be read as up to three."""
 
+Advance = Callable[[int], None]
+"""Told how many bytes of the archive itself have been read by now."""
 
-def refuse_pickle(path: Path) -> None:
-    """Raise ReproError when ``path`` is a pickle or a zip as ``torch.save`` writes, by name or content."""
-    if path.suffix.lower() in PICKLE_ENDINGS:
-        raise ReproError(f"{path}: refused, a {path.suffix} file can run code when read; data must be plain")
-    try:
-        with path.open("rb") as file:
-            head = file.read(256)
-    except OSError as error:
-        raise ReproError(f"{path}: cannot read ({error.strerror})") from error
-    if head.startswith(_ZIP):
+
+def refuse_pickle(name: str, content: bytes) -> None:
+    """Raise ReproError when ``content`` is a pickle or a zip as ``torch.save`` writes, by name or content."""
+    ending = PurePosixPath(name).suffix
+    if ending.lower() in PICKLE_ENDINGS:
+        raise ReproError(f"{name}: refused, a {ending} file can run code when read; data must be plain")
+    if content.startswith(_ZIP):
         raise ReproError(
-            f"{path}: refused, it is a zip as torch.save writes, which holds a pickle; data must be plain"
+            f"{name}: refused, it is a zip as torch.save writes, which holds a pickle; data must be plain"
         )
-    if _begins_pickle(head, path):
-        raise ReproError(f"{path}: refused, it is a pickle, which can run code when read; data must be plain")
+    if _begins_pickle(content):
+        raise ReproError(f"{name}: refused, it is a pickle, which can run code when read; data must be plain")
 
 
-def unpack(archive: Path, folder: Path, limit: int = UNPACKED_LIMIT) -> None:
-    """Unpack a tar archive (plain, gz, bz2, xz) into ``folder``, which must be new or empty.
+def names(archive: Path, limit: int = UNPACKED_LIMIT) -> list[str]:
+    """Names of all files in a tar archive (plain, gz, bz2, xz), in its order; only headers are looked at.
 
-    All or nothing: ReproError, and no ``folder``, when any member is a link, a device, has an absolute name
-    or one with ``..``, is a pickle, when the members exceed ``limit`` bytes, or the archive is damaged.
+    Raises ReproError when any member is a link, a device, has an absolute name or one with ``..`` or of a
+    pickle, when members exceed ``limit`` bytes or one of them MEMBER_LIMIT, or the archive is damaged.
     """
-    if not hasattr(tarfile, "data_filter"):
-        raise ReproError(f"{archive}: unpacking safely needs Python 3.11.4 or later")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ReproError(f"{folder}: is there already; remove it to unpack {archive.name} into it")
+    with _opened(archive) as (tar, _):
+        return [member.name for member in _members(tar, archive, limit)]
+
+
+def contents(
+    archive: Path, advance: Advance | None = None, limit: int = UNPACKED_LIMIT
+) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file in a tar archive, in its order; nothing is written.
+
+    Refuses what ``names`` refuses, and pickles by their content too, when it comes to them: so nothing made
+    from the first members may be kept before the last one has come.
+    """
+    with _opened(archive) as (tar, raw):
+        for member in _members(tar, archive, limit):
+            file = tar.extractfile(member)
+            assert file is not None, "not a regular file, which _members refuses"
+            content = file.read()
+            try:
+                refuse_pickle(member.name, content)
+            except ReproError as error:
+                raise ReproError(f"{archive}: member {error}") from error
+            if advance is not None:
+                advance(raw.tell())
+            yield member.name, content
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, IO[bytes]]]:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-            inside = Path(beside) / "content"
-            inside.mkdir()
-            _extract(archive, inside, limit)
-            inside.rename(folder)
-    except tarfile.FilterError as error:
-        raise ReproError(f"{archive}: refused, {error}") from error
+        with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as tar:
+            yield tar, raw
+            _read_to_end(tar, raw)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ReproError(f"{archive}: damaged or not a tar archive ({_first_line(error)})") from error
     except OSError as error:
-        raise ReproError(f"{archive}: cannot unpack ({error.strerror or error}); nothing was left") from error
+        if error.errno is None:
+            raise ReproError(f"{archive}: damaged or not a tar archive ({_first_line(error)})") from error
+        raise ReproError(f"{archive}: cannot read ({error.strerror})") from error
 
 
-def _extract(archive: Path, inside: Path, limit: int) -> None:
-    with tarfile.open(archive) as tar:
-        total = 0
-        for member in tar:
-            total += member.size
-            if fault := _fault(member):
-                raise ReproError(f"{archive}: refused, member {member.name!r} {fault}")
-            if total > limit:
-                raise ReproError(f"{archive}: refused, it unpacks to more than {limit} bytes")
-        tar.extractall(inside, filter="data")
-    for path in sorted(inside.rglob("*")):
-        if path.is_file():
-            _refuse_member(archive, path, inside)
+def _read_to_end(tar: tarfile.TarFile, raw: IO[bytes]) -> None:
+    """Reads what follows the last member, so that a compressed archive's own checksum is verified.
+
+    A plain tar has none: there the mark that ends it must follow, as tarfile takes a spoilt header for the
+    end.
+    """
+    assert tar.fileobj is not None
+    if tar.fileobj is raw:
+        raw.seek(tar.offset)
+        if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it does not end as a tar does")
+        return
+    while tar.fileobj.read(1 << 20):
+        pass
+
+
+def _members(tar: tarfile.TarFile, archive: Path, limit: int) -> Iterator[tarfile.TarInfo]:
+    total = 0
+    for member in tar:
+        total += member.size
+        if fault := _fault(member):
+            raise ReproError(f"{archive}: refused, member {member.name!r} {fault}")
+        if total > limit:
+            raise ReproError(f"{archive}: refused, it unpacks to more than {limit} bytes")
+        if member.isreg():
+            yield member
 
 
 def _first_line(error: Exception) -> str:
@@ -91,24 +129,19 @@ def _fault(member: tarfile.TarInfo) -> str | None:
         return "has an absolute name"
     if ".." in PurePosixPath(name).parts or ".." in PureWindowsPath(name).parts:
         return "climbs out with '..'"
+    if PurePosixPath(name).suffix.lower() in PICKLE_ENDINGS:
+        return "is a pickle by its name, which can run code when read; data must be plain"
+    if member.size > MEMBER_LIMIT:
+        return f"has more than {MEMBER_LIMIT} bytes"
     return None
 
 
-def _refuse_member(archive: Path, path: Path, inside: Path) -> None:
-    try:
-        refuse_pickle(path)
-    except ReproError as error:
-        reason = str(error).partition(": ")[2]
-        raise ReproError(f"{archive}: member {str(path.relative_to(inside))!r} {reason}") from error
-
-
-def _begins_pickle(head: bytes, path: Path) -> bool:
-    if len(head) > 2 and head[0] == 0x80 and head[1] in _PROTOCOLS_2_TO_5:
-        return chr(head[2]) in _OPCODES
-    if not head.startswith((b"(", b"c", b"]", b"}")):
+def _begins_pickle(content: bytes) -> bool:
+    if len(content) > 2 and content[0] == 0x80 and content[1] in _PROTOCOLS_2_TO_5:
+        return chr(content[2]) in _OPCODES
+    if not content.startswith((b"(", b"c", b"]", b"}")):
         return False
     try:
-        with path.open("rb") as file:
-            return sum(1 for _ in pickletools.genops(file)) >= _SHORTEST_OLD_PICKLE
+        return sum(1 for _ in pickletools.genops(io.BytesIO(content))) >= _SHORTEST_OLD_PICKLE
     except (ValueError, IndexError):
         return False

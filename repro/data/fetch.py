@@ -12,8 +12,8 @@ from typing import IO, cast
 
 from filelock import FileLock, Timeout
 
-from repro.data import dataset_piece, raw_folder
-from repro.data.datasets import Download
+from repro.data import all_options, dataset_piece, raw_folder
+from repro.data.datasets import Download, Options
 from repro.data.progress import Progress, Say, say_on_stderr
 from repro.data.transfer import SourceError, transfer
 from repro.errors import ReproError
@@ -25,27 +25,48 @@ class UnverifiedError(SourceError):
     """What a source delivered is not the pinned content."""
 
 
-def fetch(dataset_name: str, root: Path, mirror: str | None = None, say: Say = say_on_stderr) -> None:
-    """Bring the files of ``dataset_name`` into ``root``/data/raw/<dataset_name>, each verified.
+def fetch(
+    dataset_name: str,
+    root: Path,
+    mirror: str | None = None,
+    say: Say = say_on_stderr,
+    options: Options | None = None,
+) -> None:
+    """Bring the files of ``dataset_name`` into ``root``/data/raw/<dataset_name>, each verified; then prepare it.
 
-    ``mirror``: a folder, or a file, http or https URL, that holds ``<dataset_name>/<path of each file>``. It
-    is tried first, the public sources after it. (Plain http will do, as the content is pinned.) Files that
-    are there and verify are not fetched again. Raises ReproError when no source delivers a file, naming each
-    with its reason; when the disk is full or refuses; when the mirror is no folder or URL. What had come
-    stays in a ``.part`` file for the next call; nothing unverified ever has a file's final name.
+    ``mirror``: a folder, or a file, http or https URL, that holds each file where its ``Download`` says,
+    ``<dataset_name>/<path>`` as a rule. It is tried first, the public sources after it. (Plain http will do,
+    as the content is pinned.) Files that are there and verify are not fetched again. Raises ReproError when no
+    source delivers a file, naming each with its reason; when the disk is full or refuses; when the mirror is no
+    folder or URL. What had come stays in a ``.part`` file for the next call; nothing unverified ever has a
+    file's final name.
     """
     piece = dataset_piece(dataset_name)
-    if not piece.FILES:
+    filled = all_options(dataset_name, options)
+    prepare = getattr(piece, "prepare", None)
+    if piece.FILES:
+        _fetch_files(dataset_name, piece.FILES, root, mirror, say)
+    elif prepare is None:
         say(f"{dataset_name}: nothing to fetch, it ships inside an installed package")
-        return
-    bases = () if mirror is None else (f"{_mirror_base(mirror)}/{dataset_name}",)
+    if prepare is not None:
+        prepare(root, filled, say)
+
+
+def _fetch_files(
+    dataset_name: str, files: tuple[Download, ...], root: Path, mirror: str | None, say: Say
+) -> None:
+    mirror_base = None if mirror is None else _mirror_base(mirror)
     folder = raw_folder(root, dataset_name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             failed: set[str] = set()
-            for download in piece.FILES:
-                turn = sorted(bases + download.sources, key=failed.__contains__)
+            for download in files:
+                bases = download.sources
+                if mirror_base is not None:
+                    place = f"{mirror_base}/{download.in_mirror(dataset_name)}"
+                    bases = (place.removesuffix(f"/{download.path}"), *bases)
+                turn = sorted(bases, key=failed.__contains__)
                 failed.update(_fetch_file(dataset_name, download, folder, turn, say))
     except Timeout as error:
         raise ReproError(f"{dataset_name}: another `repro fetch` is at work in {folder}") from error
@@ -67,6 +88,11 @@ def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str]
             return []
         say(f"{what} is there but does not verify, fetching it again")
         target.unlink()
+    if not bases:
+        raise ReproError(
+            f"{what} has no public source, a mirror is needed: `repro fetch {dataset} --mirror FOLDER_OR_URL`, "
+            f"a folder or URL that holds {download.in_mirror(dataset)}"
+        )
     failed, reasons = [], []
     for base in bases:
         url = f"{base}/{download.path}"
@@ -83,7 +109,7 @@ def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str]
         return failed
     raise ReproError(
         f"{what} could not be fetched from any source: {'; '.join(reasons)}. "
-        f"A folder or URL that holds {dataset}/{download.path} can serve as a mirror: "
+        f"A folder or URL that holds {download.in_mirror(dataset)} can serve as a mirror: "
         f"`repro fetch {dataset} --mirror FOLDER_OR_URL`"
     )
 

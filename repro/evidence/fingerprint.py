@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import plugins
+from repro.data import describe
 from repro.errors import ReproError
 from repro.evidence.table import checksum
 from repro.experiments import Experiment, Phase
@@ -116,8 +117,8 @@ def phase_fingerprint(profile: Profile, phase: Phase) -> dict[str, Any]:
 def _data(data: Data | None) -> dict[str, Any] | None:
     if data is None:
         return None
-    piece = plugins.load("dataset", data.name)
-    about = {"name": data.name, "limit": data.limit, "sha256": piece.checksum()}
+    facts = describe(data.name, data.options)
+    about = {"name": data.name, "limit": data.limit, "sha256": facts.checksum}
     return about | ({"options": data.options} if data.options else {})
 
 

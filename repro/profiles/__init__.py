@@ -8,6 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from repro import plugins
+from repro.data import describe
+from repro.data.datasets import Facts
 from repro.errors import ReproError
 from repro.runs import Backdoor, Data, Defence, Trigger, engine_of
 from repro.training.recipe import Recipe
@@ -113,7 +115,11 @@ class Profile(Strict):
 
     def classes(self) -> int:
         """Number of the dataset's classes."""
-        return len(plugins.load("dataset", self.data.name).CLASSES)
+        return len(self.facts().classes)
+
+    def facts(self) -> Facts:
+        """The dataset's shape, classes, size and checksum."""
+        return describe(self.data.name, self.data.options)
 
     def recipe(self, architecture: str, *, early_stopping: bool = True) -> Recipe:
         """The training recipe: early stopping, or the fixed number of epochs beside it."""
@@ -217,9 +223,12 @@ def _content(name: str, where: str) -> dict[str, Any]:
 
 
 def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Mappings merge, key by key; everything else replaces what was there."""
+    """Mappings merge, key by key, and null takes a key away; everything else replaces what was there."""
     merged = dict(base)
     for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+            continue
         below = merged.get(key)
         both = isinstance(below, dict) and isinstance(value, dict)
         merged[key] = _laid_over(below, value) if both else value  # type: ignore[arg-type]
@@ -258,13 +267,14 @@ def _checked(model: type[M], content: dict[str, Any], where: str) -> M:
 
 def _check_pieces(profile: Profile, where: str) -> None:
     """Names exist, options are known, and every trigger fits the images."""
+    _named("dataset", profile.data.name, f"{where}: data.name")
     try:
-        dataset = plugins.load("dataset", profile.data.name)
+        dataset = profile.facts()
     except ReproError as error:
-        raise ReproError(f"{where}: data.name: {error}") from None
-    if profile.data.limit and profile.data.limit > dataset.IMAGES:
+        raise ReproError(f"{where}: data: {error}") from None
+    if profile.data.limit and profile.data.limit > dataset.images:
         raise ReproError(
-            f"{where}: data.limit: {profile.data.limit}, but {profile.data.name} has {dataset.IMAGES} images"
+            f"{where}: data.limit: {profile.data.limit}, but {profile.data.name} has {dataset.images} images"
         )
     for architecture in profile.architectures:
         for field, rates in (
@@ -282,7 +292,7 @@ def _check_pieces(profile: Profile, where: str) -> None:
         piece = plugins.load("trigger", name)
         _known(settings.options, piece.OPTIONS, field)
         try:
-            piece.check(dataset.SHAPE, **(piece.OPTIONS | settings.options))
+            piece.check(dataset.shape, **(piece.OPTIONS | settings.options))
         except ReproError as error:
             raise ReproError(f"{field}: {error}") from None
     for name, defence in profile.defences.items():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.data import load_dataset, raw_folder
+from repro.data import load_dataset, raw_folder, seeded_generator
 from repro.data.datasets import mnist
 from repro.data.fetch import fetch
 from repro.errors import ReproError
@@ -64,6 +64,20 @@ def test_training_images_come_first_scaled_to_one(miniature, tmp_path: Path) -> 
     assert np.rint(dataset.images * 255).astype(np.uint8).tobytes() == pixels
     assert dataset.labels.astype(np.uint8).tobytes() == labels
     assert dataset.sha256 == mnist.checksum()
+
+
+def test_a_slice_is_rows_of_the_whole_bit_for_bit(
+    miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "IMAGES", 8)
+    fetch("mnist", tmp_path, str(miniature.mirror(tmp_path / "mirror")), say=lambda line: None)
+    whole, part = load_dataset("mnist", tmp_path), load_dataset("mnist", tmp_path, 6)
+    order = seeded_generator("limit/mnist").permutation(8)[:6]
+    assert set(order) & {0, 1, 2, 3, 4}
+    assert set(order) & {5, 6, 7}
+    assert part.images.tobytes() == whole.images[order].tobytes()
+    assert part.labels.tobytes() == whole.labels[order].tobytes()
+    assert part.variant == "idx, 6 of 8 images"
 
 
 def test_an_unfetched_dataset_says_how_to_fetch_it(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from repro.data import Dataset
-from repro.data.datasets import Download
+from repro.data import Dataset, Indices
+from repro.data.datasets import Download, Options
 from repro.errors import ReproError
 
 SHAPE = (1, 8, 8)
@@ -34,17 +34,18 @@ def checksum() -> str:
         raise ReproError(f"digits: cannot read {table} ({error}); install scikit-learn again") from error
 
 
-def load(folder: Path) -> Dataset:
-    """The 1,797 images in scikit-learn's order; ``folder`` is not looked at, as nothing is fetched."""
+def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
+    """Images in scikit-learn's order; ``root`` is not looked at, as nothing is fetched."""
     from sklearn.datasets import load_digits
 
     sha256 = checksum()
     bunch = load_digits()
+    chosen = slice(None) if rows is None else rows
     return Dataset(
         name="digits",
         variant="scikit-learn",
-        images=(bunch.images[:, None] / _BRIGHTEST).astype(np.float32),
-        labels=bunch.target.astype(np.int64),
+        images=(bunch.images[chosen][:, None] / _BRIGHTEST).astype(np.float32),
+        labels=bunch.target[chosen].astype(np.int64),
         classes=CLASSES,
         sha256=sha256,
     )

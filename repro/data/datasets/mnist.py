@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from repro.data import Dataset
-from repro.data.datasets import Download
+from repro.data import Dataset, Indices, raw_folder
+from repro.data.datasets import Download, Options
 from repro.errors import ReproError
 
 SHAPE = (1, 28, 28)
@@ -60,15 +60,17 @@ def checksum() -> str:
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
-def load(folder: Path) -> Dataset:
-    """Training images, then test images, from the four files in ``folder``, each checked against its pin."""
+def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
+    """Training images, then test images, from the four fetched files, each checked against its pin."""
+    folder = raw_folder(root, "mnist")
     train_images, train_labels, test_images, test_labels = (_read(folder, file) for file in FILES)
-    images = np.concatenate([train_images, test_images])[:, None]
+    chosen = slice(None) if rows is None else rows
+    images = np.concatenate([train_images, test_images])[chosen, None]
     return Dataset(
         name="mnist",
         variant="idx",
         images=images.astype(np.float32) / np.float32(255),
-        labels=np.concatenate([train_labels, test_labels]).astype(np.int64),
+        labels=np.concatenate([train_labels, test_labels])[chosen].astype(np.int64),
         classes=CLASSES,
         sha256=checksum(),
     )
