@@ -28,7 +28,7 @@ def profile_facts(root: Path, name: str) -> ProfileFacts:
     return ProfileFacts(
         name=name,
         experiments=frozenset(profile.experiments),
-        paper_dataset=profile.data.name if profile.paper_setup else None,
+        paper_dataset=profile.paper_dataset,
         not_applicable=dict(profile.not_applicable),
-        dataset=profile.data.name,
+        dataset=profile.paper_dataset or profile.data.name,
     )

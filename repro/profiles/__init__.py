@@ -87,13 +87,17 @@ class Parameters(Strict):
 
 
 class Profile(Strict):
-    """One reproduction: what ``repro/profiles/<name>.yaml`` says, with the seeds of ``params.yaml``."""
+    """One reproduction: what ``repro/profiles/<name>.yaml`` says, with the seeds of ``params.yaml``.
+
+    ``paper_dataset`` names the paper's dataset where the profile uses it, and the paper's models: only there published
+    levels are judged.
+    """
 
     name: str
     seeds: Seeds
     title: str
     slice_of: str | None = None
-    paper_setup: bool = False
+    paper_dataset: str | None = None
     not_applicable: dict[str, str] = {}
     data: DataSettings
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from repro.claims.catalogue import Beside, Claim, Part
+from repro.claims.catalogue import Among, Beside, Claim, Exact, Part
 from repro.claims.explain import statistic_words
 from repro.claims.judge import PartVerdict, Verdict
 from repro.claims.sample import draw
@@ -54,8 +54,7 @@ def _levels(report: Report, entry: Part | Beside | None) -> tuple[float, float] 
     """Means of a comparison's baseline and treatment; None where the statistic compares no two conditions."""
     if entry is None or entry.statistic.kind != "contrast" or entry.experiment not in report.tables:
         return None
-    sample = draw(entry.statistic, report.tables[entry.experiment], entry.experiment)
-    return float(sample.baseline.mean()), float(sample.treatment.mean())
+    return draw(entry.statistic, report.tables[entry.experiment], entry.experiment).means
 
 
 def summary(report: Report) -> list[str]:
@@ -138,7 +137,7 @@ def _estimate(claim: Claim | None, judged: Verdict) -> str:
     if part is None or part.estimate is None:
         return NONE
     entry = _entries(claim).get(part.name)
-    if part.kind == "exact" or entry is None or entry.statistic.kind == "exact":
+    if part.kind == "exact" or entry is None or isinstance(entry.statistic, Exact | Among):
         return f"{number(100 * part.estimate, 0)} % of rows hold" if part.kind == "exact" else _figure(part)
     return f"{escape(metric(entry.statistic.metric, entry.statistic.minus))} {_figure(part)}"
 
@@ -218,7 +217,7 @@ def _parts(parts: Sequence[PartVerdict], level: float) -> str:
 def _cells(report: Report, part: PartVerdict, entry: Part | Beside | None) -> list[str]:
     """A part's cells, and how many agree with the claim."""
     head = f"**{escape(part.name)}**"
-    if entry is not None and entry.statistic.kind != "exact":
+    if entry is not None and not isinstance(entry.statistic, Exact | Among):
         head += f": {escape(statistic_words(entry.statistic))}"
     if levels := _levels(report, entry):
         head += f"; baseline \u2192 treatment {arrow(*levels, 3)}"

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from repro.report.summary import Estimate
 
@@ -21,6 +22,14 @@ WIDTH = 7.5
 BLUE, VERMILLION, GREEN, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9"
 GREY = "#767676"
 LINES = ("-", "--", "-.", ":")
+SERIES: tuple[dict[str, Any], ...] = (
+    {"color": VERMILLION, "marker": "s", "linestyle": "-"},
+    {"color": ORANGE, "marker": "D", "linestyle": "--"},
+    {"color": BLUE, "marker": "o", "linestyle": "-."},
+    {"color": GREEN, "marker": "^", "linestyle": ":"},
+    {"color": SKY, "marker": "v", "linestyle": "-"},
+    {"color": GREY, "marker": "P", "linestyle": "--"},
+)
 
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -94,3 +103,35 @@ def errorbars(
     if shown:
         x, y, half = zip(*shown, strict=True)
         axis.errorbar(x, y, yerr=half, linestyle="none", elinewidth=1.2, label=label, **style)
+
+
+def curve(
+    axis: Any,
+    places: Sequence[float],
+    points: Sequence[Estimate | None],
+    label: str | None,
+    style: dict[str, Any],
+) -> None:
+    """A line through estimates at ``places`` with their intervals as bars; those that are None are left out."""
+    shown = [(x, p.mean, p.half_width or 0.0) for x, p in zip(places, points, strict=True) if p]
+    if shown:
+        x, y, half = zip(*shown, strict=True)
+        size = {"markersize": 4.5} if len(shown) <= 8 else {"markersize": 2.5, "capsize": 1.0}
+        axis.errorbar(x, y, yerr=half, elinewidth=1.0, label=label, **size, **style)
+
+
+def scale(axis: Any, values: Sequence[float], *, log: bool = False, most: int = 7) -> None:
+    """A horizontal axis whose ticks are the grid's own ascending values; of more than ``most``, only some are labelled.
+
+    ``log``: at logarithmic places, so that small values keep their room.
+    """
+    if log and len(values) > 1:
+        axis.set_xscale("log")
+        axis.set_xlim(values[0] / 1.25, values[-1] * 1.25)
+    else:
+        room = 0.09 * (values[-1] - values[0]) or 0.05
+        axis.set_xlim(values[0] - room, values[-1] + room)
+    step = -(-len(values) // most)
+    axis.xaxis.set_major_locator(FixedLocator([*values[::-step][::-1]]))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,6 +1,6 @@
 """`reports/<profile>/README.md`: the order in which a reviewer reads it."""
 
-from repro.report import claims, provenance, setup
+from repro.report import against_itself, claims, provenance, setup, trigger_pictures
 from repro.report.markdown import bullets, document, escape, link
 from repro.report.report import Report
 from repro.report.sections import in_order, section_blocks
@@ -16,6 +16,7 @@ def page(report: Report) -> str:
             f"# Report: {escape(profile.name)}",
             f"*{escape(profile.title)}.* Generated from the evidence beside it; "
             f"{link('how to read it', '../README.md#how-to-read-a-verdict')}.",
+            *setup.head(report),
             "## In short",
             *claims.summary(report),
             "## Contents",
@@ -31,8 +32,10 @@ def page(report: Report) -> str:
             "Means over independent units; \u201c±\u201d is a 95 % interval (Student's t over units), so that a reader "
             "can see the spread. Verdicts rest on the wider intervals of the claims' own level.",
             "### The triggers",
-            *setup.trigger_pictures(report),
+            *trigger_pictures.blocks(report),
             *(block for experiment in experiments for block in section_blocks(report, experiment)),
+            "## Where the paper contradicts itself",
+            *against_itself.blocks(report),
             "## Claims, one by one",
             "*Estimate* is the mean paired effect over cells and units; beside the judge's interval stand the 95 % "
             "interval and, as a check on Student's t, the studentised bootstrap's at the judge's level. *Turns by* is "
@@ -53,6 +56,7 @@ def _contents(report: Report, experiments: list[str]) -> str:
             link("Claims at a glance", "#claims-at-a-glance"),
             f"{link('Experiments', '#experiments')}: "
             + ", ".join(link(escape(e.replace("_", " ")), f"#{e}") for e in experiments),
+            link("Where the paper contradicts itself", "#where-the-paper-contradicts-itself"),
             link("Claims, one by one", "#claims-one-by-one"),
             link("Not measured yet", "#not-measured-yet"),
             link("Provenance", "#provenance"),

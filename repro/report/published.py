@@ -11,6 +11,13 @@ MODELS = ("ResNet-50", "NASNet", "NASNet-Mobile")
 DATASETS = ("Flowers", "CIFAR-10")
 TRIGGERS = ("square", "random_square", "sine", "low_variance")
 FLOWERS_CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+ARCHITECTURES = {"resnet50": "ResNet-50", "nasnet_large": "NASNet", "nasnet_mobile": "NASNet-Mobile"}
+_EDITIONS = {
+    "flowers": "Flowers",
+    "flowers224": "Flowers",
+    "cifar10": "CIFAR-10",
+    "cifar10_jpeg": "CIFAR-10",
+}
 
 Grid = tuple[tuple[float, ...], ...]
 
@@ -86,6 +93,9 @@ SOURCES = (
     Sources("NASNet-Mobile", "CIFAR-10", "sine", (0.85, 0.01, 0.85), (0.85, 0.01, 0.86), (0.40, 0.11, 0.85)),
 )
 
+# Section 4.1: runs behind Tables 2 and 3; 4.3: 5 strategies x 5 poison classes x 10; 4.4, Figure 6; 4.5, Figure 7.
+RUNS = {"trigger_by_model": 180, "regularisers": 250, "transparency": 432, "poison_rate": 44}
+
 # Section 4.3: mean ASR over poison classes without regularisation and under SNNL (ResNet-50, Flowers, square).
 SNNL_ASR = (0.82, 0.51)
 
@@ -96,3 +106,13 @@ SINE_CYCLES = 5.6
 ALPHA = {"square": 1.0, "random_square": 1.0, "sine": 0.1, "low_variance": 0.5}
 POISON_RATE = 0.1
 PATIENCE = 5
+
+
+def dataset_of(name: str) -> str | None:
+    """The paper's name of the data of which a dataset piece is an edition; None for any other."""
+    return _EDITIONS.get(name)
+
+
+def architecture_of(model: str) -> str:
+    """The piece that is called as the paper's model."""
+    return next(piece for piece, theirs in ARCHITECTURES.items() if theirs == model)

@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from repro import plugins
 from repro.claims.catalogue import Claim, load_claims
 from repro.claims.judge import Verdict, verdicts_path
+from repro.data import describe
+from repro.data.datasets import Facts
 from repro.errors import ReproError
 from repro.evidence.fingerprint import evidence_path
 from repro.evidence.table import Table, read_table
@@ -84,10 +86,20 @@ class Report:
             found[path.name.removesuffix(".provenance.json")] = content
         return found
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """By experiment that the profile does not run, the reason."""
+        return dict(getattr(self.profile, "leaves_out", {}))
+
+    @cached_property
+    def data(self) -> Facts:
+        """Shape, classes and number of images of the profile's dataset."""
+        return describe(self.profile.data.name, self.profile.data.options, self.root)
+
     def experiments(self) -> list[str]:
         """Experiments of the profile, of the evidence and of the sections, each once."""
         own = [path.stem for path in sorted(SECTIONS.glob("*.py")) if not path.stem.startswith("_")]
-        return list(dict.fromkeys([*own, *self.profile.experiments, *self.tables]))
+        return list(dict.fromkeys([*own, *self.profile.experiments, *self.left_out, *self.tables]))
 
     def experiment_title(self, experiment: str) -> str:
         """First line of what the experiment's file says it is; its name where there is no such file."""

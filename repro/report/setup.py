@@ -1,67 +1,127 @@
-"""What this profile does differently from truong2020, said plainly, and a picture of each of its triggers."""
+"""What a profile is and what it does differently from truong2020, said plainly."""
 
 from typing import Any
 
-import numpy as np
-
-from repro.data import dataset_piece, load_dataset, seeded_generator
-from repro.data.partition import partition
-from repro.errors import ReproError
-from repro.plugins import load
 from repro.profiles import Profile
 from repro.report import published
-from repro.report.figures import canvas, look
-from repro.report.markdown import escape, table
+from repro.report.markdown import bullets, code, escape, table
 from repro.report.report import Report
 from repro.report.summary import ordered
-from repro.report.wording import capital, listing, name, number
-from repro.triggers import Scene, blend
+from repro.report.wording import capital, listing, name, sentence
 
-_ROWS = ("original", "trigger", "poisoned")
+
+def head(report: Report) -> list[str]:
+    """The data's edition, where the weights come from, and, of a slice, what it is a slice of and leaves out."""
+    profile = report.profile
+    slice_of, left_out = getattr(profile, "slice_of", None), report.left_out
+    facts = [f"Data: {_editions(report)}.", f"Models start from {_weights(profile)}."]
+    if slice_of:
+        rest = (
+            "what it leaves out is listed below" if left_out else "it runs all of that profile's experiments"
+        )
+        facts.append(
+            f"**A slice of profile {code(slice_of)}**: the same reproduction at a smaller size, not the whole of it; "
+            f"{rest}."
+        )
+    facts += [
+        f"Left out: [{escape(experiment.replace('_', ' '))}](#{experiment}): {sentence(reason)}"
+        for experiment, reason in left_out.items()
+    ]
+    return [bullets(facts)]
+
+
+def _editions(report: Report) -> str:
+    """The dataset with the edition that the evidence's provenance names; several where experiments differ."""
+    profile = report.profile
+    editions: dict[str, list[str]] = {}
+    for experiment, content in report.provenance.items():
+        data = content.get("data") or {}
+        if variant := data.get("variant"):
+            editions.setdefault(f"{data.get('name', profile.data.name)}, {variant}", []).append(experiment)
+    if not editions:
+        limit = f", {profile.data.limit:,} images" if profile.data.limit else ""
+        return f"{escape(profile.data.name)}{limit}; no evidence names its edition yet"
+    if len(editions) == 1:
+        return escape(next(iter(editions)))
+    return "; ".join(f"{escape(edition)} ({', '.join(map(code, of))})" for edition, of in editions.items())
+
+
+def _weights(profile: Profile) -> str:
+    """Where the models' weights come from, in words."""
+    published_weights = [a for a in profile.architectures if _pretrained(profile, a)]
+    if not published_weights:
+        return "**random weights**, not from published ones as in the paper"
+    if len(published_weights) == len(profile.architectures):
+        return "**published weights**, trained on other data, as in the paper"
+    random = [a for a in profile.architectures if a not in published_weights]
+    return (
+        f"**published weights** ({listing([name(a) for a in published_weights])}), as in the paper, and **random "
+        f"weights** ({listing([name(a) for a in random])})"
+    )
+
+
+def _pretrained(profile: Profile, architecture: str) -> bool:
+    """Whether an architecture starts from published weights; a profile says so of all or of each."""
+    given = getattr(profile, "pretrained", False)
+    return bool(given.get(architecture, False)) if isinstance(given, dict) else bool(given)
 
 
 def departures(report: Report) -> list[str]:
     """The paper's set-up and the profile's, point by point."""
     profile = report.profile
-    if profile.paper_setup:
+    edition = published.dataset_of(profile.data.name)
+    alike = [name(a) for a in profile.architectures if a in published.ARCHITECTURES]
+    if profile.paper_dataset:
         first = "This profile uses a paper's own data and architectures, so that published levels apply."
-    else:
+    elif edition and alike:
         first = (
-            "This profile uses neither the papers' data nor their architectures. Directions and equalities are tested "
-            "here; published *levels* are shown beside ours and not judged."
+            f"This profile uses an edition of the paper's {edition} and {listing(alike)}, but not the paper's own "
+            "set-up. Directions and equalities are tested here; published *levels* are shown beside ours and not "
+            "judged."
         )
-    rows = [_data(profile), _architectures(profile)]
+    else:
+        lacks = (
+            "not the papers' architectures"
+            if edition
+            else ("not the papers' data" if alike else "neither the papers' data nor their architectures")
+        )
+        first = (
+            f"This profile uses {lacks}. Directions and equalities are tested here; published *levels* are shown "
+            "beside ours and not judged."
+        )
+    rows = [_data(report), _architectures(profile)]
     rows += [
-        [capital(name(t)), *_trigger(profile, t)] for t in ordered(list(profile.triggers), published.TRIGGERS)
+        [capital(name(t)), *_trigger(report, t)] for t in ordered(list(profile.triggers), published.TRIGGERS)
     ]
-    rows += _recipe(profile)
+    rows += _recipe(report)
     return [first, table(["", "truong2020", "Here"], rows, left=3)]
 
 
-def _data(profile: Profile) -> list[str]:
-    piece = dataset_piece(profile.data.name)
-    channels, height, width = piece.SHAPE
-    images = min(piece.IMAGES, profile.data.limit or piece.IMAGES)
+def _data(report: Report) -> list[str]:
+    profile, facts = report.profile, report.data
+    channels, height, width = facts.shape
+    images = min(facts.images, profile.data.limit or facts.images)
     return [
         "Data",
         "Flowers (4,242 images, 224x224, 5 classes), CIFAR-10 (50,000 images, 32x32, 10 classes)",
         f"{escape(profile.data.name)} ({images:,} images, {height}x{width}, {'grey' if channels == 1 else 'colour'}, "
-        f"{len(piece.CLASSES)} classes)",
+        f"{len(facts.classes)} classes)",
     ]
 
 
 def _architectures(profile: Profile) -> list[str]:
-    return [
-        "Architectures",
-        f"{listing(published.MODELS)}, from ImageNet weights",
-        f"{listing([name(a) for a in profile.architectures])}, from random weights",
-    ]
+    by_start: dict[str, list[str]] = {}
+    for architecture in profile.architectures:
+        start = "published" if _pretrained(profile, architecture) else "random"
+        by_start.setdefault(start, []).append(name(architecture))
+    ours = "; ".join(f"{listing(models)}, from {start} weights" for start, models in by_start.items())
+    return ["Architectures", f"{listing(published.MODELS)}, from ImageNet weights", ours]
 
 
-def _trigger(profile: Profile, trigger: str) -> tuple[str, str]:
+def _trigger(report: Report, trigger: str) -> tuple[str, str]:
     """The published trigger and the profile's, in words."""
-    settings = profile.trigger(trigger)
-    width = dataset_piece(profile.data.name).SHAPE[2]
+    settings = report.profile.trigger(trigger)
+    width = report.data.shape[2]
     options = settings.options
     theirs, alpha = "not in the paper", published.ALPHA.get(trigger)
     ours = ", ".join(f"{escape(name(key))} {value:g}" for key, value in options.items())
@@ -88,8 +148,12 @@ def _grey(value: float) -> str:
     return {0.0: "black", 1.0: "white"}.get(float(value), f"grey ({value:g})")
 
 
-def _recipe(profile: Profile) -> list[list[str]]:
+def _recipe(report: Report) -> list[list[str]]:
+    profile = report.profile
     training, again = profile.training, profile.retraining
+    weights = "by a rule fixed beforehand that looks at accuracy alone ([tuning](#tuning))"
+    if "tuning" in report.left_out:
+        weights = "as the profile says; their tuning is left out here ([tuning](#tuning))"
     return [
         ["Poison rate", f"{published.POISON_RATE:g}", f"{profile.poison_rate:g}"],
         [
@@ -99,6 +163,7 @@ def _recipe(profile: Profile) -> list[list[str]]:
             f"Adam ({_rates(training.learning_rate)}), batches of {training.batch_size}, patience {training.patience}, "
             f"at most {training.epochs} epochs; the weights of the *last* epoch are kept",
         ],
+        *_options(profile),
         [
             "Retraining",
             "a fixed number of epochs that is not given (\u201ca few\u201d)",
@@ -107,14 +172,42 @@ def _recipe(profile: Profile) -> list[list[str]]:
         [
             "Regularisers",
             "weights not given",
-            "weights by a rule fixed beforehand that looks at accuracy alone ([tuning](#tuning))",
+            f"weights {weights}",
         ],
         [
             "Repetitions",
             "one run a poison class (section 4.1), ten in 4.3; no intervals",
-            f"{_units(profile)} independent units (partition seed, poison class); 95 % intervals, and the judge's",
+            f"{_units(report)} independent units (partition seed, poison class); 95 % intervals, and the judge's",
         ],
     ]
+
+
+def _options(profile: Profile) -> list[list[str]]:
+    """The training engine's own options, an architecture or more a line."""
+    given: dict[str, dict[str, Any]] = getattr(profile.training, "options", {})
+    alike: dict[str, list[str]] = {}
+    for architecture in profile.architectures:
+        if options := given.get(architecture):
+            words = "; ".join(
+                f"{escape(name(key))} {_setting(value)}" for key, value in sorted(options.items())
+            )
+            alike.setdefault(words, []).append(name(architecture))
+    if not alike:
+        return []
+    ours = ". ".join(f"{listing(models)}: {words}" for words, models in alike.items())
+    augmented = any(
+        key.startswith("augment") and value not in (None, False, "none", 0)
+        for options in given.values()
+        for key, value in options.items()
+    )
+    trigger = ". Augmentation acts on training images that carry the trigger already, and so on the trigger"
+    return [["Training options", "not given", f"{ours}{trigger if augmented else ''}"]]
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "yes" if value else "none" if value is None else "no"
+    return f"{value:g}" if isinstance(value, float) else escape(str(value))
 
 
 def _rates(rates: dict[str, float]) -> str:
@@ -123,84 +216,12 @@ def _rates(rates: dict[str, float]) -> str:
     return ", ".join(f"{name(architecture)} {rate:g}" for architecture, rate in rates.items())
 
 
-def _units(profile: Profile) -> str:
+def _units(report: Report) -> str:
     counts = {
         s["units"]
-        for e, s in profile.experiments.items()
-        if isinstance(s.get("units"), int) and e != "tuning"
+        for e, s in report.profile.experiments.items()
+        if isinstance(s.get("units"), int) and e != "tuning" and e not in report.left_out
     }
     if not counts:
         return "the evidence's"
     return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-
-
-def trigger_pictures(report: Report) -> list[str]:
-    """Each trigger on one image of the data: as it is, the trigger alone, and as poisoned."""
-    profile = report.profile
-    try:
-        dataset = load_dataset(profile.data.name, report.root, profile.data.limit)
-    except ReproError as error:
-        return [f"*No picture of the triggers: {escape(str(error))}.*"]
-    parts = partition(len(dataset), profile.seeds.evidence)
-    triggers = ordered(list(profile.triggers), published.TRIGGERS)
-    with look():
-        figure, axes = canvas(3, len(triggers), height=5.2, width=1.75 * len(triggers) + 0.5)
-        for column, trigger in enumerate(triggers):
-            scene = Scene(
-                images=dataset.images[parts.adversarial_test[:1]],
-                training=dataset.images[parts.poison_train],
-                outside=dataset.images[parts.clean_validation[0]],
-                generator=seeded_generator(f"trigger-picture/{profile.seeds.evidence}"),
-            )
-            settings = profile.trigger(trigger)
-            pattern, mask = load("trigger", trigger).pattern(scene, **settings.options)
-            poisoned = blend(scene.images, pattern, mask, settings.alpha)
-            alone = np.broadcast_to(pattern, scene.images.shape)[0]
-            kept = np.broadcast_to(mask, scene.images.shape)[0] == 1
-            _show(axes[0][column], scene.images[0])
-            reach = _show_trigger(axes[1][column], alone, kept)
-            _show(axes[2][column], poisoned[0])
-            axes[0][column].set_title(f"{capital(name(trigger))}\nalpha {settings.alpha:g}")
-            axes[1][column].set_xlabel(reach, fontsize=7.5)
-        for row, title in enumerate(_ROWS):
-            axes[row][0].set_ylabel(title)
-        shown = report.picture(
-            "triggers", figure, "Each trigger: an image, the trigger alone, and the poisoned image"
-        )
-    return [
-        shown,
-        "*Above: an image of the adversarial-test set. Middle: the trigger alone, hatched where it leaves the image as "
-        "it is, with the range of its values. Below: blended by eq. 7 and clipped to [0, 1]. Blending at a high alpha "
-        "also darkens the image itself, which is part of a full-image trigger's effect.*",
-    ]
-
-
-def _show(axis: Any, image: Any) -> None:
-    """One image (c, h, w) in [0, 1], grey or in colour."""
-    pixels = np.moveaxis(np.clip(image, 0, 1), 0, -1)
-    axis.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=1)
-    _bare(axis)
-
-
-def _show_trigger(axis: Any, pattern: Any, kept: Any) -> str:
-    """The trigger stretched to the full range of greys; returns its true range in words."""
-    stamped = np.ma.masked_array(pattern, kept)
-    low, high = float(stamped.min()), float(stamped.max())
-    lowest, highest = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
-    pixels = np.moveaxis((stamped - lowest) / (highest - lowest), 0, -1)
-    axis.patch.set(facecolor="#eeeeee", edgecolor="#999999", hatch="////")
-    if pixels.shape[-1] == 1:
-        axis.imshow(pixels[..., 0], cmap="gray", vmin=0, vmax=1)
-    else:
-        opaque = ~kept.all(axis=0)
-        axis.imshow(np.dstack([pixels.filled(0), opaque.astype(float)]))
-    _bare(axis)
-    return f"{number(low)}" if high - low < 1e-9 else f"{number(low)} to {number(high)}"
-
-
-def _bare(axis: Any) -> None:
-    axis.grid(visible=False)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-        spine.set_visible(True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from repro.claims.judge import Interval
 from repro.claims.rules import Outcome
 from repro.report.markdown import MINUS, NONE, SPACE, code, escape
+from repro.report.published import ARCHITECTURES
 from repro.report.summary import Estimate
 
 SYMBOLS: dict[Outcome, str] = {
@@ -34,6 +35,7 @@ _NAMES = {
     "cnn_bn": "CNN+BN",
     "dirty_label": "dirty-label",
     "clean_label": "clean-label",
+    **ARCHITECTURES,
 }
 
 
@@ -65,6 +67,17 @@ def estimate(figure: Estimate | None, digits: int = 2, *, signed: bool = False) 
         return number(figure.mean, digits, signed=signed)
     spread = number(figure.half_width, digits)
     return f"{number(figure.mean, digits, signed=signed)}{SPACE}±{SPACE}{spread}"
+
+
+def beside(theirs: float | None, figure: Estimate | None, digits: int = 2) -> str:
+    """The paper's figure and ours in one field: 0.75 / **0.71 ± 0.03** (-0.04), ours less the paper's in brackets.
+
+    ``digits`` are ours; the paper prints two.
+    """
+    ours = f"**{estimate(figure, digits)}**" if figure else NONE
+    if figure is None or theirs is None:
+        return f"{number(theirs)}{SPACE}/{SPACE}{ours}"
+    return f"{number(theirs)}{SPACE}/{SPACE}{ours} ({number(figure.mean - theirs, signed=True)})"
 
 
 def arrow(before: float | None, after: float | None, digits: int = 2) -> str:
@@ -114,6 +127,11 @@ def metric(column: str, minus: str | None = None) -> str:
     """A measured column in words: ``clean_accuracy`` is clean accuracy, ``target_auc`` target AUC."""
     words = column.replace("_", " ").replace("asr", "ASR").replace("auc", "AUC")
     return f"{words} less {metric(minus)}" if minus else words
+
+
+def sentence(words: str) -> str:
+    """Free text as the end of a sentence."""
+    return escape(words) + ("" if words.endswith((".", "!", "?")) else ".")
 
 
 def text(value: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -68,38 +69,31 @@ TRIGGERS = ("square", "random_square", "sine", "low_variance")
 MODELS = {"mlp": "MLP", "cnn": "CNN", "cnn_bn": "CNN+BN"}
 
 
+RETRAINED = {"poisoned": "no", "retrained": "yes"}
+
+
 def test_table_2_of_the_paper_is_shown_as_published(text: str) -> None:
-    found = rows(section(text, "trigger_by_model"), "Table 2 beside ours", 2)
+    found = rows(section(text, "trigger_by_model"), "Table 2 beside ours", 3)
     for data in published.ASR:
         for model, before, after in zip(published.MODELS, data.before, data.after, strict=True):
-            wanted = [f"{b:.2f} → {a:.2f}" for b, a in zip(before, after, strict=True)]
-            assert found[f"{data.dataset} (paper)", model] == wanted
-    assert found["Flowers (paper)", "ResNet-50"] == [
-        "0.75 → 0.08",
-        "0.64 → 0.09",
-        "0.24 → 0.06",
-        "0.26 → 0.05",
-    ]
-    assert found["CIFAR-10 (paper)", "NASNet-Mobile"] == [
-        "0.67 → 0.05",
-        "0.43 → 0.03",
-        "0.79 → 0.08",
-        "0.16 → 0.05",
-    ]
+            assert found[f"{data.dataset} (paper)", model, "no"] == [f"{b:.2f}" for b in before]
+            assert found[f"{data.dataset} (paper)", model, "yes"] == [f"{a:.2f}" for a in after]
+    assert found["Flowers (paper)", "ResNet-50", "no"] == ["0.75", "0.64", "0.24", "0.26"]
+    assert found["Flowers (paper)", "ResNet-50", "yes"] == ["0.08", "0.09", "0.06", "0.05"]
+    assert found["CIFAR-10 (paper)", "NASNet-Mobile", "no"] == ["0.67", "0.43", "0.79", "0.16"]
+    assert found["CIFAR-10 (paper)", "NASNet-Mobile", "yes"] == ["0.05", "0.03", "0.08", "0.05"]
 
 
-def test_table_2_of_ours_is_the_mean_over_units_with_the_floor(folder: Path, text: str) -> None:
+def test_table_2_of_ours_has_intervals_over_units_and_the_floor(folder: Path, text: str) -> None:
     table = evidence(folder, "trigger_by_model")
-    found = rows(section(text, "trigger_by_model"), "Table 2 beside ours", 2)
+    found = rows(section(text, "trigger_by_model"), "Table 2 beside ours", 3)
     for architecture, shown in MODELS.items():
-        wanted = []
-        for trigger in TRIGGERS:
-            where: dict[str, Cell] = {"architecture": architecture, "trigger": trigger}
-            before = column(table, "asr", phase="poisoned", **where).mean()
-            after = column(table, "asr", phase="retrained", **where).mean()
-            floor = column(table, "clean_model_asr", phase="poisoned", **where).mean()
-            wanted.append(f"{before:.2f} → {after:.2f} ({floor:.2f})")
-        assert found["digits (ours)", shown] == wanted
+        of: dict[str, Cell] = {"architecture": architecture}
+        for phase, words in RETRAINED.items():
+            wanted = [plus_minus(column(table, "asr", phase=phase, trigger=t, **of), 2) for t in TRIGGERS]
+            assert found["digits (ours)", shown, words] == wanted
+        floors = [column(table, "clean_model_asr", phase="poisoned", trigger=t, **of) for t in TRIGGERS]
+        assert found["digits (ours)", shown, "clean model (floor)"] == [plus_minus(f, 2) for f in floors]
 
 
 def test_intervals_beside_table_2_are_students_over_units(folder: Path, text: str) -> None:
@@ -117,18 +111,16 @@ def test_intervals_beside_table_2_are_students_over_units(folder: Path, text: st
 
 
 def test_table_3_is_shown_as_published_and_ours_beside_it(folder: Path, text: str) -> None:
-    found = rows(section(text, "trigger_by_model"), "Table 3 beside ours", 3)
+    found = rows(section(text, "trigger_by_model"), "Table 3 beside ours", 4)
     for split, tables in (("poisoned", published.POISONED_ACCURACY), ("clean", published.CLEAN_ACCURACY)):
         for data in tables:
             for model, before, after in zip(published.MODELS, data.before, data.after, strict=True):
-                wanted = [f"{b:.2f} → {a:.2f}" for b, a in zip(before, after, strict=True)]
-                assert found[f"{data.dataset} (paper)", model, split] == wanted
+                assert found[f"{data.dataset} (paper)", model, split, "no"] == [f"{b:.2f}" for b in before]
+                assert found[f"{data.dataset} (paper)", model, split, "yes"] == [f"{a:.2f}" for a in after]
     table = evidence(folder, "trigger_by_model")
-    before, after = (
-        column(table, "poisoned_accuracy", phase=p, architecture="mlp", trigger="square").mean()
-        for p in ("poisoned", "retrained")
-    )
-    assert found["digits (ours)", "MLP", "poisoned"][0] == f"{before:.2f} → {after:.2f}"
+    for split, (phase, words) in product(("poisoned", "clean"), RETRAINED.items()):
+        ours = column(table, f"{split}_accuracy", phase=phase, architecture="mlp", trigger="square")
+        assert found["digits (ours)", "MLP", split, words][0] == plus_minus(ours, 3)
 
 
 def test_table_1_stands_beside_eq_8_and_9_with_its_slips_marked(text: str) -> None:
@@ -190,8 +182,12 @@ def test_regularisers_are_compared_with_none_within_units(folder: Path, text: st
         assert found["SNNL",][3] == plus_minus(accuracy[0] - accuracy[1], 3, signed=True)
         printed = column(table, "asr", phase=phase, regulariser="snnl_printed") - none
         own = snnl - none
-        forms = plus_minus(own, 2, signed=True), plus_minus(printed, 2, signed=True)
-        assert f"ASR {forms[0]} under Frosst's form, {forms[1]} under eq. 6" in section(text, "regularisers")
+        forms = rows(section(text, "regularisers"), "**SNNL in both forms.**", 2)
+        stopping = phase.capitalize()
+        assert forms[stopping, "Frosst et al."][2] == plus_minus(own, 2, signed=True)
+        assert forms[stopping, "eq. 6 as printed"][2] == plus_minus(printed, 2, signed=True)
+        assert forms[stopping, "Frosst et al."][3] == plus_minus(accuracy[0] - accuracy[1], 3, signed=True)
+        assert forms[stopping, "*Printed less Frosst's*"][0] == plus_minus(printed - own, 2, signed=True)
 
 
 def test_the_chosen_weight_is_the_heaviest_within_the_budget(text: str) -> None:

@@ -12,7 +12,7 @@ from repro.evidence.table import Table
 from repro.report.markdown import anchor, escape
 from repro.report.report import SECTIONS, Report
 from repro.report.sections import _plain
-from repro.report.wording import evidence_link
+from repro.report.wording import evidence_link, sentence
 
 LAST = 1000
 
@@ -47,7 +47,7 @@ def section_blocks(report: Report, experiment: str) -> list[str]:
     own = own_section(experiment)
     heading = [anchor(experiment), f"### {experiment_title(report, experiment)}"]
     evidence = report.tables.get(experiment)
-    if evidence is None:
+    if evidence is None or experiment in report.left_out:
         return [*heading, _missing(report, experiment)]
     blocks = own.blocks(report, evidence) if own else _plain.blocks(evidence)
     return [*heading, *blocks, _source(report, experiment, evidence)]
@@ -60,6 +60,8 @@ def experiment_title(report: Report, experiment: str) -> str:
 
 
 def _missing(report: Report, experiment: str) -> str:
+    if experiment in report.left_out:
+        return f"*Left out of this profile: {sentence(report.left_out[experiment])}*"
     if experiment not in report.profile.experiments:
         return f"*Not measured: this profile does not run the experiment `{experiment}`.*"
     return f"*No evidence yet: `dvc repro` makes `evidence/{experiment}.csv`.*"

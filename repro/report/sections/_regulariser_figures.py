@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Patch
 
-from repro.evidence.table import Table
+from repro.evidence.table import Cell, Table
 from repro.report.figures import ORANGE, SKY, canvas, legend_below, look
 from repro.report.report import Report
 from repro.report.summary import ordered, values
@@ -29,7 +29,9 @@ def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -
     """Poison classes by regularisers, clean accuracy and ASR; colour is the difference to no regularisation."""
     classes = sorted(rows.values("poison_class"), key=lambda c: (len(str(c)), str(c)))
     with look():
-        figure, axes = canvas(1, 2, height=1.4 + 0.36 * len(classes), width=9.0)
+        names = [class_name(report, c) for c in classes]
+        width = 9.0 + 0.16 * (max(map(len, names), default=1) - 1)
+        figure, axes = canvas(1, 2, height=1.4 + 0.36 * len(classes), width=width)
         for axis, (metric, title) in zip(axes[0], _METRICS.items(), strict=True):
             grid = np.array(
                 [
@@ -46,7 +48,7 @@ def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -
             shown = axis.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
             _annotate(axis, grid, change, digits, reach)
             axis.set_xticks(range(len(regularisers)), [short(r) for r in regularisers], fontsize=7.5)
-            axis.set_yticks(range(len(classes)), [str(c) for c in classes])
+            axis.set_yticks(range(len(classes)), names)
             axis.set_title(title)
             axis.grid(visible=False)
             for spine in axis.spines.values():
@@ -59,6 +61,12 @@ def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -
             figure,
             f"Clean validation accuracy and adversarial success rate by poison class and regulariser, {phase}",
         )
+
+
+def class_name(report: Report, label: Cell) -> str:
+    """A class's own name where the data gives it one, its label otherwise."""
+    names = report.data.classes
+    return names[label] if isinstance(label, int) and 0 <= label < len(names) else str(label)
 
 
 def _cell(rows: Table, metric: str) -> float:
