@@ -91,19 +91,21 @@ def fetch(
     from repro.profiles import load_profile
 
     chosen = load_profile(_profile_name(profile), ROOT)
-    fetch_dataset(chosen.data.name, ROOT, mirror, _say)
+    fetch_dataset(chosen.data.name, ROOT, mirror, _say, chosen.data.options)
     write_json(fetched_path(ROOT, chosen.name), {"dataset": chosen.data.name})
 
 
 @app.command()
 def plan(profile: Profiled = None) -> None:
     """Write what each stage depends on, and say what is still to be done and how long it takes."""
-    from repro.plan import announce, write_plan
+    from repro.announce import announce
+    from repro.plan import fingerprints, write_plan
     from repro.profiles import load_profile
 
     chosen = load_profile(_profile_name(profile), ROOT)
-    print(announce(ROOT, chosen))
-    write_plan(ROOT, chosen)
+    known = fingerprints(chosen)
+    print(announce(ROOT, chosen, known))
+    write_plan(ROOT, chosen, known)
 
 
 @app.command()
@@ -138,6 +140,21 @@ def evidence(experiment: str, profile: Profiled = None) -> None:
     from repro.profiles import load_profile
 
     print(make_evidence(ROOT, load_profile(_profile_name(profile), ROOT), experiment))
+
+
+@app.command()
+def bring(
+    folder: Annotated[Path, typer.Argument(help="Evidence made elsewhere: reports/NAME or its evidence.")],
+    profile: Profiled = None,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Also what uncommitted code made.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace evidence here that differs.")] = False,
+) -> None:
+    """Check evidence that was made on another machine, and copy it into this project."""
+    from repro.evidence.bring import bring as bring_evidence
+    from repro.profiles import load_profile
+
+    chosen = load_profile(_profile_name(profile), ROOT)
+    print(bring_evidence(ROOT, chosen, folder, dirty=dirty, replace=replace))
 
 
 @app.command()
@@ -186,9 +203,40 @@ def diff(
 
 
 @app.command()
-def doctor(profile: Profiled = None) -> None:
-    """What this machine has, what a profile needs and costs in time and disk, and what is stale."""
+def doctor(
+    profile: Profiled = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="First time a few training steps here, for estimates.")
+    ] = False,
+) -> None:
+    """What this machine has, what a profile needs and costs in time, memory and disk, and what is stale."""
     from repro.doctor import diagnosis
     from repro.profiles import load_profile
 
-    print(diagnosis(ROOT, load_profile(_profile_name(profile), ROOT)))
+    chosen = load_profile(_profile_name(profile), ROOT)
+    if time:
+        from repro.timing import time_steps
+        from repro.training.process import keep_freed_memory
+
+        keep_freed_memory()
+        time_steps(ROOT, chosen, _say)
+    print(diagnosis(ROOT, chosen))
+
+
+@app.command("slice")
+def slice_(
+    whole: Annotated[str, typer.Argument(metavar="PROFILE", help="The profile to take a slice of.")],
+    name: Annotated[str, typer.Option("--as", help="The slice's name, a new profile.")],
+    units: Annotated[int | None, typer.Option(help="Units of every experiment, at most.")] = None,
+    images: Annotated[int | None, typer.Option(help="Images of the dataset.")] = None,
+    architectures: Annotated[str | None, typer.Option(help="Some of its architectures: a,b.")] = None,
+    experiments: Annotated[str | None, typer.Option(help="Some of its experiments: x,y.")] = None,
+) -> None:
+    """Write a profile that is a smaller piece of another one: fewer units, images, architectures, experiments."""
+    from repro.slices import write_slice
+
+    def listed(names: str | None) -> list[str] | None:
+        return None if names is None else [part.strip() for part in names.split(",") if part.strip()]
+
+    path = write_slice(ROOT, whole, name, units, images, listed(architectures), listed(experiments))
+    print(f"{path}: a slice of {whole}; `repro plan --profile {name}` says what it costs")

@@ -1,6 +1,5 @@
 """What this machine has, what a profile needs and costs, and what is stale: for people who ask before they train."""
 
-import math
 import os
 import platform
 import re
@@ -14,19 +13,16 @@ import psutil
 import yaml
 
 from repro import plugins
-from repro.data import raw_folder
+from repro.announce import missing_files, needs
 from repro.evidence.fingerprint import staleness
 from repro.evidence.store import RECORDS, Store
-from repro.experiments import Phase
 from repro.machine import cores
-from repro.models import Convolution
-from repro.plan import estimate
+from repro.needs import size
+from repro.plan import costs
 from repro.profiles import Profile
 from repro.progress import duration
 
 DISTRIBUTION = "poisoning-repro"
-_FLOAT_BYTES = 4
-_COPIES = 3  # the store's, the stage's output, DVC's cache
 _PIN = re.compile(r"([A-Za-z0-9._-]+)==([^\s;#]+)")
 
 
@@ -45,14 +41,6 @@ def diagnosis(root: Path, profile: Profile) -> str:
         "\n".join([heading, *(f"  {name:{width}}  {fact}" for name, fact in facts)])
         for heading, facts in sections.items()
     )
-
-
-def size(count: float) -> str:
-    """Bytes in words, in powers of ten: ``720 kB``, ``41 MB``, ``3.2 GB``."""
-    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= least:
-            return f"{count / least:.{1 if count < 10 * least else 0}f} {unit}"
-    return f"{count:.0f} bytes"
 
 
 def _machine(root: Path, profile: Profile) -> list[tuple[str, str]]:
@@ -110,70 +98,26 @@ def _gpu(profile: Profile) -> str:
 
 
 def _needs(root: Path, profile: Profile) -> list[tuple[str, str]]:
-    seconds, costs = estimate(root, profile)
+    listed = costs(root, profile)
     facts = [("dataset", _dataset(root, profile))]
-    for cost in costs:
-        took = (
-            "never measured"
-            if cost.seconds is None
-            else f"{duration(cost.seconds)} of one core when last made"
-        )
+    for cost in listed:
+        took = "never measured"
+        if cost.seconds is not None:
+            of = "one core" if cost.device == "cpu" else cost.device
+            took = f"{duration(cost.seconds)} of {of} when last made"
         waiting = f"{cost.pending} of {cost.fleets} fleets to train" if cost.pending else "trained"
         facts.append((cost.experiment, f"{waiting}; {cost.models} models, {took}"))
-    unknown = [cost.experiment for cost in costs if cost.pending and cost.seconds is None]
-    left_out = f", not counting {', '.join(unknown)}" if unknown else ""
-    facts.append(("time to train", f"about {duration(seconds)}{left_out}"))
-    facts.append(
-        ("disk to train", f"about {size(_COPIES * _weight_bytes(profile))} for weights, in all copies")
-    )
-    return facts
+    facts += [(name, f"left out: {reason}") for name, reason in profile.leaves_out.items()]
+    return facts + [(f"{what} to train", much) for what, much in needs(root, profile, listed)]
 
 
 def _dataset(root: Path, profile: Profile) -> str:
     name = profile.data.name
-    piece = plugins.load("dataset", name)
-    folder = raw_folder(root, name)
-    missing = [
-        file
-        for file in piece.FILES
-        if not (folder / file.name).is_file() or (folder / file.name).stat().st_size != file.size
-    ]
+    files, missing = plugins.load("dataset", name).FILES, missing_files(root, profile)
     if missing:
-        there = f"{len(missing)} of {len(piece.FILES)} files are missing"
+        there = f"{len(missing)} of {len(files)} files are missing"
         return f"{name}: {there} ({size(sum(file.size for file in missing))}); `repro fetch {name}`"
-    return f"{name}: {'fetched' if piece.FILES else 'ships inside an installed package'}"
-
-
-def _weight_bytes(profile: Profile) -> int:
-    """Bytes of one copy of all weights that are kept between phases."""
-    shape = plugins.load("dataset", profile.data.name).SHAPE
-    return sum(
-        _FLOAT_BYTES * parameters(run.architecture, shape, profile.classes())
-        for phase in _phases(profile)
-        if phase.keeps_weights
-        for fleet in phase.fleets(profile)
-        for run in fleet.runs
-    )
-
-
-def _phases(profile: Profile) -> Iterator[Phase]:
-    for name in profile.experiments:
-        yield from plugins.load("experiment", name).EXPERIMENT.phases
-
-
-def parameters(architecture: str, shape: tuple[int, int, int], classes: int) -> int:
-    """How many numbers a model's state holds; a normalised channel has two parameters and two running statistics."""
-    channels, height, width = shape
-    features, count = math.prod(shape), 0
-    for block in plugins.load("architecture", architecture).blocks(shape, classes):
-        if isinstance(block, Convolution):
-            count += block.channels * (9 * channels + (4 if block.normalised else 1))
-            channels, height, width = block.channels, -(-height // block.stride), -(-width // block.stride)
-            features = channels * height * width
-        else:
-            count += block.features * (features + 1)
-            features = block.features
-    return count + classes * (features + 1)
+    return f"{name}: {'fetched' if files else 'ships inside an installed package'}"
 
 
 def _project(root: Path, profile: Profile) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ def listing(kind: str | None) -> str:
         "triggers": lambda: _pieces("trigger"),
         "defences": lambda: _pieces("defence"),
         "architectures": lambda: _pieces("architecture"),
+        "engines": lambda: _pieces("engine"),
         "experiments": lambda: _pieces("experiment"),
         "claims": lambda: [(claim.id, claim.title) for claim in load_claims().values()],
         "profiles": lambda: [(name, _profile_title(name)) for name in profiles.names()],

@@ -61,10 +61,17 @@ def options(kind: str, name: str) -> dict[str, Any]:
 def literal(kind: str, name: str, constant: str, default: Any) -> Any:
     """A constant of a piece that is written as a literal, without importing it; ``default`` where it has none."""
     module_name(kind, name)
-    source = (ROOT / KINDS[kind] / f"{name}.py").read_text(encoding="utf-8")
-    for node in ast.parse(source).body:
+    value = _values(ROOT / KINDS[kind] / f"{name}.py").get(constant)
+    return default if value is None else ast.literal_eval(value)
+
+
+@cache
+def _values(path: Path) -> dict[str, ast.expr]:
+    """What a module's constants are assigned, as written."""
+    found: dict[str, ast.expr] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            if isinstance(target, ast.Name) and target.id == constant:
-                return ast.literal_eval(node.value)
-    return default
+            if isinstance(target, ast.Name):
+                found[target.id] = node.value
+    return found

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from repro import plugins
@@ -69,7 +70,7 @@ class Description:
 
     data: Data | None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Sixteen characters that stand for the whole description; never all digits."""
         return "r" + digest(asdict(self))[:15]  # type: ignore[call-overload]
@@ -119,7 +120,7 @@ class Fleet:
 
     runs: tuple[Any, ...]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Stands for all its runs, in order."""
         return "f" + digest([run.id for run in self.runs])[:15]

@@ -1,5 +1,6 @@
 """The command line: quick to start, and every bad input is one line on stderr, exit code 2, nothing half-written."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repro import listing, profiles
+from repro import listing, profiles, timing
 from repro.cli import main
+from repro.evidence.files import write_json, write_text
+from repro.evidence.fingerprint import evidence_fingerprint
+from repro.evidence.table import checksum
+from repro.machine import cores
+from repro.timing import timings_path
 
 PARAMS = "profile: digits\nseeds: {evidence: 1, tuning: 100001}\n"
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "matplotlib")
@@ -72,7 +78,10 @@ def test_help_and_listing_import_nothing_heavy(project: Path, arguments: list[st
     assert modules_after(*arguments, folder=project) == set()
 
 
-def test_planning_imports_no_training_code(project: Path) -> None:
+@pytest.mark.parametrize("timed", [False, True])
+def test_planning_imports_no_training_code(project: Path, timed: bool) -> None:
+    if timed:
+        write_json(timings_path(project, "digits"), {str(cores()): {}})
     assert "torch" not in modules_after("plan", folder=project)
 
 
@@ -95,9 +104,21 @@ def test_planning_imports_no_training_code(project: Path) -> None:
         ),
         (["explain", "nope"], "unknown claim 'nope': there are "),
         (["list", "nope"], "unknown kind 'nope': there are datasets, attacks, triggers, defences, "),
-        (["fetch", "nope"], "unknown dataset 'nope': there are digits, mnist"),
+        (["fetch", "nope"], "unknown dataset 'nope': there are "),
         (["fetch", "mnist", "--mirror", "gone"], "mirror 'gone': no such folder"),
         (["diff", "gone", "gone"], "gone: no such folder or table"),
+        (["bring", "gone"], "gone: no such folder"),
+        (["bring", "."], "no evidence in it (<experiment>.csv with .fingerprint.json beside it)"),
+        (["bring", ".", "--profile", "nope"], "unknown profile 'nope': there are "),
+        (["slice", "nope", "--as", "few"], "unknown profile 'nope': there are "),
+        (["slice", "digits", "--as", "few"], "--as few: nothing to differ in"),
+        (["slice", "digits", "--as", "tiny", "--units", "3"], "repro/profiles/tiny.yaml is there already"),
+        (["slice", "digits", "--as", "few", "--units", "0"], "--units 0: must be from 1 to the "),
+        (
+            ["slice", "digits", "--as", "few", "--architectures", "mlp, vgg"],
+            "profile digits has no vgg (it has ",
+        ),
+        (["slice", "digits", "--as", "few", "--experiments", ","], "--experiments: none is named"),
         (["claims"], "no such evidence; `dvc repro` makes it"),
     ],
 )
@@ -244,6 +265,69 @@ def test_module_is_the_same_command(project: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("repro: unknown profile 'nope'")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_slice_is_written_with_the_profiles(
+    repro: Command, project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("profiles")
+    shutil.copy(profiles.FOLDER / "tiny.yaml", folder)
+    shutil.copy(profiles.FOLDER / "digits.yaml", folder)
+    monkeypatch.setattr(profiles, "FOLDER", folder)
+    options = ("--units", "2", "--images", "500", "--experiments", "tuning, sources")
+    ended = repro("slice", "tiny", "--as", "few", *options)
+    assert (ended.code, ended.err) == (0, "")
+    assert (
+        ended.out
+        == f"{folder / 'few.yaml'}: a slice of tiny; `repro plan --profile few` says what it costs\n"
+    )
+    said = repro("plan", "--profile", "few").out
+    assert "few: sources: " in said
+    assert "few: left out: " in said
+    assert "exposure (not in this slice)" in said
+
+
+def test_evidence_is_brought(repro: Command, project: Path) -> None:
+    there = project / "there"
+    write_text(there / "tuning.csv", "run\nra\n")
+    fingerprint = evidence_fingerprint(profiles.load_profile("tiny", project), "tuning")
+    write_json(there / "tuning.fingerprint.json", fingerprint | {"table": checksum(there / "tuning.csv")})
+    made = {
+        "schema": 1,
+        "commit": "c0ffee",
+        "dirty": True,
+        "made": "2026-11-20",
+        "device": "cpu",
+        "seconds": 1,
+    }
+    write_json(there / "tuning.provenance.json", made)
+    command = ("bring", "there", "--profile", "tiny")
+    refused = repro(*command)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert "--dirty" in refused.err
+    assert not (project / "reports").exists()
+    ended = repro(*command, "--dirty")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(
+        "tuning: brought; from uncommitted changes to commit c0ffee, on cpu, 2026-11-20\n"
+    )
+    write_text(project / "reports" / "tiny" / "evidence" / "tuning.csv", "run\nrb\n")
+    assert "--replace" in repro(*command, "--dirty").err
+    assert repro(*command, "--dirty", "--replace").code == 0
+
+
+def test_doctor_times_steps_when_asked(
+    repro: Command, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "_LEAST_SECONDS", 0.01)
+    assert "never measured; `repro doctor --time` estimates it" in repro("plan", "--profile", "tiny").out
+    ended = repro("doctor", "--time", "--profile", "tiny")
+    assert ended.code == 0
+    assert "mlp, none, batches of 32: " in ended.err
+    assert "an estimate from " in ended.out
+    said = repro("plan", "--profile", "tiny").out
+    assert "tiny: time: at most about " in said
+    assert "never measured" not in said
 
 
 def test_diff_exits_with_1_when_evidence_differs(repro: Command, project: Path) -> None:

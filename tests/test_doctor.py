@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from repro import doctor, plugins
+from repro import doctor, plan
 from repro.data.datasets import Download, mnist
-from repro.doctor import diagnosis, lock_file, packages, parameters, size
+from repro.doctor import diagnosis, lock_file, packages
 from repro.evidence.files import write_json, write_text
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
 from repro.evidence.store import RECORDS, Store
 from repro.evidence.table import checksum
 from repro.profiles import DataSettings, Profile, load_profile
-from repro.training.stack import Stack
 
 LOCK = """schema: '2.0'
 stages:
@@ -30,8 +29,8 @@ stages:
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Profile:
-    write_text(tmp_path / "params.yaml", "profile: digits\nseeds: {evidence: 1, tuning: 100001}\n")
-    return load_profile("digits", tmp_path)
+    write_text(tmp_path / "params.yaml", "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n")
+    return load_profile("tiny", tmp_path)
 
 
 def facts(root: Path, profile: Profile) -> dict[str, list[str]]:
@@ -50,22 +49,22 @@ def test_bare_project(tmp_path: Path, profile: Profile) -> None:
     assert said["dataset"] == ["digits: ships inside an installed package"]
     assert said["store"] == ["empty"]
     assert said["dvc.lock"] == ["not there; `dvc repro` makes it"]
-    assert "claims/expected/digits.yaml is missing: `pytest claims/` does not judge" in said["gate"][0]
+    assert "claims/expected/tiny.yaml is missing: `pytest claims/` does not judge" in said["gate"][0]
     assert "never measured" in said["tuning"][0]
-    assert said["tuning"][1] == "reports/digits/evidence/tuning.csv: missing; `dvc repro` makes it"
+    assert said["tuning"][1] == "reports/tiny/evidence/tuning.csv: missing; `dvc repro` makes it"
     assert "not counting " in said["time to train"][0]
     assert all(name in said for name in profile.experiments)
-    for name in ("Python", "cores", "memory", "disk", "GPU", "disk to train"):
+    for name in ("Python", "cores", "memory", "disk", "GPU", "memory to train", "disk to train"):
         assert said[name][0]
 
 
 def test_project_with_evidence(tmp_path: Path, profile: Profile) -> None:
-    path = evidence_path(tmp_path, "digits", "tuning")
+    path = evidence_path(tmp_path, "tiny", "tuning")
     write_text(path, "run\nra\n")
     fingerprint = evidence_fingerprint(profile, "tuning")
     write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path)})
-    write_json(path.with_suffix(".provenance.json"), {"seconds": 3725.0})
-    write_text(tmp_path / "claims" / "expected" / "digits.yaml", "{}\n")
+    write_json(path.with_suffix(".provenance.json"), {"seconds": 3725.0, "device": "cpu"})
+    write_text(tmp_path / "claims" / "expected" / "tiny.yaml", "{}\n")
     write_text(tmp_path / "dvc.lock", LOCK)
     with Store(tmp_path).adding("k") as folder:
         write_text(folder / RECORDS, "x" * 2_500_000)
@@ -76,11 +75,11 @@ def test_project_with_evidence(tmp_path: Path, profile: Profile) -> None:
     assert "tuning" not in said["time to train"][0]
     assert said["store"] == ["1 finished fleets, 2.5 MB, in .repro/store"]
     assert said["dvc.lock"] == ["whole"]
-    assert said["gate"] == ["claims/expected/digits.yaml is there"]
+    assert said["gate"] == ["claims/expected/tiny.yaml is there"]
 
 
 def test_stale_evidence_says_why(tmp_path: Path, profile: Profile) -> None:
-    path = evidence_path(tmp_path, "digits", "tuning")
+    path = evidence_path(tmp_path, "tiny", "tuning")
     write_text(path, "run\nra\n")
     fingerprint = evidence_fingerprint(profile, "tuning")
     write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path), "rows": {}})
@@ -138,27 +137,21 @@ def test_truncated_lock_file_is_mended_by_git(tmp_path: Path) -> None:
     assert lock_file(path) == "damaged; `git checkout dvc.lock` mends it"
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 15, 9)])
-@pytest.mark.parametrize("architecture", plugins.names("architecture"))
-def test_parameters_are_those_of_a_real_model(architecture: str, shape: tuple[int, int, int]) -> None:
-    blocks = plugins.load("architecture", architecture).blocks(shape, 7)
-    stack = Stack.initialised(blocks, shape, 7, [0])
-    assert parameters(architecture, shape, 7) == sum(tensor.numel() for tensor in stack.state().values())
+def test_left_out_experiments_say_why(tmp_path: Path, profile: Profile) -> None:
+    kept = {name: settings for name, settings in profile.experiments.items() if name != "exposure"}
+    part = profile.model_copy(update={"experiments": kept, "leaves_out": {"exposure": "too dear"}})
+    said = facts(tmp_path, part)
+    assert said["exposure"] == ["left out: too dear"]
+    assert "exposure" not in said["time to train"][0]
 
 
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1500, "1.5 kB"),
-        (25e6, "25 MB"),
-        (3.21e9, "3.2 GB"),
-        (84e9, "84 GB"),
-    ],
-)
-def test_sizes_in_words(count: float, words: str) -> None:
-    assert size(count) == words
+def test_everything_trained_needs_nothing(
+    tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_is_current", lambda folder, fingerprint: True)
+    said = facts(tmp_path, profile)
+    for what in ("time", "memory", "disk"):
+        assert said[f"{what} to train"] == ["nothing to train"]
 
 
 def test_nothing_is_written(tmp_path: Path, profile: Profile) -> None:

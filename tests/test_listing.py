@@ -11,7 +11,17 @@ from repro.claims.catalogue import load_claims
 from repro.errors import ReproError
 from repro.listing import listing, verdict_table
 
-KINDS = ["datasets", "attacks", "triggers", "defences", "architectures", "experiments", "claims", "profiles"]
+KINDS = [
+    "datasets",
+    "attacks",
+    "triggers",
+    "defences",
+    "architectures",
+    "engines",
+    "experiments",
+    "claims",
+    "profiles",
+]
 
 
 def names(kind: str) -> list[str]:

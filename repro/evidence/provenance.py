@@ -1,11 +1,14 @@
 """Where evidence came from: commit, data, packages, device, time. The one part of a report that differs by run."""
 
+import json
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from repro.errors import ReproError
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "dvc", "safetensors")
 SCHEMA = 1
@@ -38,3 +41,17 @@ def provenance(root: Path, data: dict[str, Any] | None, abouts: list[dict[str, A
         "packages": {name: version(name) for name in PACKAGES},
         "data": data,
     }
+
+
+def parse_provenance(content: bytes, where: str) -> dict[str, Any]:
+    """The provenance in a file's bytes; ReproError that opens with ``where`` when it does not say what it has to."""
+    try:
+        read = json.loads(content.decode("utf-8"))
+        known = {field: read[field] for field in ("schema", "dirty", "made", "device", "seconds")}
+    except (ValueError, KeyError, TypeError):
+        raise ReproError(f"{where}: not a provenance") from None
+    if known["schema"] != SCHEMA:
+        raise ReproError(f"{where}: schema {known['schema']} is not {SCHEMA}")
+    if not isinstance(known["dirty"], bool) or not isinstance(read.get("commit"), str | None):
+        raise ReproError(f"{where}: does not say which commit made it")
+    return dict(read)

@@ -1,18 +1,20 @@
 """Profiles: which data, models, grids and recipe a reproduction uses, one YAML file each, validated when read."""
 
+import json
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from repro import plugins
-from repro.data import describe
-from repro.data.datasets import Facts
 from repro.errors import ReproError
 from repro.runs import Backdoor, Data, Defence, Trigger, engine_of
 from repro.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from repro.data.datasets import Facts
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -121,9 +123,9 @@ class Profile(Strict):
         """Number of the dataset's classes."""
         return len(self.facts().classes)
 
-    def facts(self) -> Facts:
+    def facts(self) -> "Facts":
         """The dataset's shape, classes, size and checksum."""
-        return describe(self.data.name, self.data.options)
+        return _facts(self.data.name, json.dumps(self.data.options, sort_keys=True))
 
     def recipe(self, architecture: str, *, early_stopping: bool = True) -> Recipe:
         """The training recipe: early stopping, or the fixed number of epochs beside it."""
@@ -180,6 +182,13 @@ class Profile(Strict):
             self.experiments.get(experiment, {}),
             f"profile {self.name}: experiments.{experiment}",
         )
+
+
+@cache
+def _facts(dataset: str, options: str) -> "Facts":
+    from repro.data import describe
+
+    return describe(dataset, json.loads(options))
 
 
 def names() -> tuple[str, ...]:
