@@ -117,6 +117,8 @@ def _dataset(root: Path, profile: Profile) -> str:
     if missing:
         there = f"{len(missing)} of {len(files)} files are missing"
         return f"{name}: {there} ({size(sum(file.size for file in missing))}); `repro fetch {name}`"
+    if "path" in profile.data.options:
+        return f"{name}: read from {profile.data.options['path']}"
     return f"{name}: {'fetched' if files else 'ships inside an installed package'}"
 
 

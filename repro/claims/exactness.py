@@ -6,13 +6,13 @@ The column `holds` is the experiment's own opinion; a row whose numbers disagree
 import math
 
 from repro.claims.catalogue import Among, Exact
-from repro.claims.sample import matches, wording
+from repro.claims.sample import matches
 from repro.errors import ReproError
 from repro.evidence.table import Cell, Row, Table
 
 
 def rows_of(statistic: Exact | Among, table: Table, experiment: str) -> list[Row]:
-    """The rows of the statistic's checks; ReproError where a check has fewer than it must."""
+    """The rows of the statistic's checks, ReproError where a check has fewer than it must; or those it selects."""
     if isinstance(statistic, Among):
         return _selected(statistic, table, experiment)
     for column in ("check", "holds"):
@@ -31,13 +31,7 @@ def rows_of(statistic: Exact | Among, table: Table, experiment: str) -> list[Row
 def _selected(statistic: Among, table: Table, experiment: str) -> list[Row]:
     for column in sorted({statistic.metric, *statistic.where} - set(table.columns)):
         raise ReproError(f"{experiment}.csv: incomplete evidence: no column {column!r}")
-    rows = [row for row in table if matches(row, statistic.where)]
-    if len(rows) < statistic.least:
-        raise ReproError(
-            f"{experiment}.csv: incomplete evidence: {len(rows)} rows with {wording(statistic.where)}, "
-            f"{statistic.least} are needed"
-        )
-    return rows
+    return [row for row in table if matches(row, statistic.where)]
 
 
 def failing_rows(statistic: Exact | Among, rows: list[Row], experiment: str) -> list[str]:

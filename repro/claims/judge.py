@@ -93,7 +93,7 @@ def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Ver
         if experiment not in tables:
             raise ReproError(f"{experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it")
     for part in claim.parts:
-        if _applies(part, facts) and not isinstance(part.statistic, Exact | Among):
+        if _applies(part, facts) and not isinstance(part.statistic, Exact):
             missing = left_out(part.statistic, tables[part.experiment])
             if missing:
                 reason = f"profile {facts.name} has no run of {part.experiment} with {missing}"
@@ -217,6 +217,15 @@ def _figures(claim: Claim, name: str, sample: Sample, part: Part | None) -> Part
 def _judge_exact(claim: Claim, part: Part, statistic: Exact | Among, table: Table) -> PartVerdict:
     rows = rows_of(statistic, table, part.experiment)
     failing = failing_rows(statistic, rows, part.experiment)
+    if isinstance(statistic, Among) and len(rows) < statistic.least and not failing:
+        return PartVerdict(
+            name=part.name,
+            kind="exact",
+            verdict="inconclusive",
+            level=claim.level,
+            n=len(rows),
+            reason=f"n too small: {len(rows)} rows, where {statistic.least} are needed",
+        )
     reason = f"all {len(rows)} rows hold"
     if failing:
         reason = f"{len(failing)} of {len(rows)} rows do not hold; the first: {failing[0]}"

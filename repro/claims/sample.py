@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.claims.catalogue import Constant, Contrast, Filter, Gap, Halves, Level, Range, Spread, Value
+from repro.claims.catalogue import Among, Constant, Contrast, Filter, Gap, Halves, Level, Range, Spread, Value
 from repro.claims.reductions import (
     Deviations,
     Difference,
@@ -80,9 +80,10 @@ def _sides(statistic: Measured, levels: list[Value] | None = None) -> list[_Side
     return [_Side(c, statistic.metric, statistic.minus) for c in (statistic.treatment, statistic.baseline)]
 
 
-def left_out(statistic: Measured, table: Table) -> str | None:
+def left_out(statistic: Measured | Among, table: Table) -> str | None:
     """What the statistic asks for and no row of the table has, such as a trigger outside the profile's grid."""
-    for condition in (statistic.where, *(side.condition for side in _sides(statistic))):
+    sides = [] if isinstance(statistic, Among) else _sides(statistic)
+    for condition in (statistic.where, *(side.condition for side in sides)):
         for column, wanted in condition.items():
             found = set(table.values(column)) if column in table.columns else set()
             for value in wanted if isinstance(wanted, list) else [wanted]:
@@ -90,6 +91,8 @@ def left_out(statistic: Measured, table: Table) -> str | None:
                     return wording({column: value})
     if isinstance(statistic, Range | Halves) and len(_levels(statistic, table)) < 2:
         return f"more than one {statistic.factor}"
+    if isinstance(statistic, Halves) and not _in_both_halves(statistic, table):
+        return f"every {statistic.factor} in both halves of the units"
     return None
 
 
@@ -149,21 +152,21 @@ def _reduced(
 
 
 def _numbered(statistic: Halves, units: list[Cell], kept: list[Row], experiment: str) -> NDArray[np.int64]:
-    """Each unit's level of the factor, counted from 0; every level must be in both halves of the units."""
+    """Each unit's level of the factor, counted from 0."""
     of_unit: dict[Cell, Cell] = {}
     for row in kept:
         if of_unit.setdefault(row["unit"], row[statistic.factor]) != row[statistic.factor]:
             raise ReproError(f"{experiment}.csv: unit {row['unit']} has more than one {statistic.factor}")
     names = sorted(set(of_unit.values()), key=str)
-    levels = np.array([names.index(of_unit[unit]) for unit in units])
-    half = len(units) // 2
-    for part in (levels[:half], levels[half:]):
-        for level in set(range(len(names))) - set(part.tolist()):
-            raise ReproError(
-                f"{experiment}.csv: incomplete evidence: {statistic.factor} {names[level]} is not in both "
-                "halves of the units"
-            )
-    return levels
+    return np.array([names.index(of_unit[unit]) for unit in units])
+
+
+def _in_both_halves(statistic: Halves, table: Table) -> bool:
+    """Whether every level of the factor is in both halves of the units."""
+    of_unit = {row["unit"]: row[statistic.factor] for row in table if matches(row, statistic.where)}
+    levels = [of_unit[unit] for unit in sorted(of_unit, key=str)]
+    half = len(levels) // 2
+    return set(levels[:half]) == set(levels[half:])
 
 
 def matches(row: Row, wanted: Filter) -> bool:

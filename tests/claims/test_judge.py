@@ -337,6 +337,41 @@ def test_exact_rows_must_be_there_and_finite() -> None:
         verdict_on(claim, change(rows, 0, computed=float("nan")))
 
 
+def test_what_the_grid_cannot_tell_apart_is_not_measured() -> None:
+    claim = CLAIMS["truong-03"]
+    rows = rows_of(claim)
+    one = [row for row in rows if row["trigger"] == rows[0]["trigger"]]
+    verdict = verdict_on(claim, one)
+    assert verdict.verdict == "not measured"
+    assert verdict.reason.endswith("has no run of trigger_by_model with more than one trigger")
+    few = [row for row in rows if row["unit"] < "u005"]
+    verdict = verdict_on(claim, few)
+    assert verdict.verdict == "not measured"
+    assert verdict.reason.endswith("with every poison_class in both halves of the units")
+
+
+def test_a_unit_of_two_classes_is_refused() -> None:
+    claim = CLAIMS["truong-18"]
+    rows = rows_of(claim)
+    with pytest.raises(ReproError, match=r"^regularisers.csv: unit u000 has more than one poison_class$"):
+        verdict_on(claim, change(rows, 0, poison_class=5))
+
+
+def test_a_value_that_is_not_among_those_allowed_contradicts() -> None:
+    claim = CLAIMS["truong-21"]
+    rows = rows_of(claim)
+    verdict = verdict_on(claim, rows)
+    assert (verdict.verdict, verdict.n) == ("reproduced", len(rows))
+    verdict = verdict_on(claim, change(rows, 3, asr=0.25))
+    assert verdict.verdict == "contradicted"
+    assert "1 of 30 rows do not hold" in verdict.reason
+    few = verdict_on(claim, rows[1:])
+    assert (few.verdict, few.reason) == ("inconclusive", "n too small: 29 rows, where 30 are needed")
+    assert verdict_on(claim, change(rows, 3, asr=0.25)[1:]).verdict == "contradicted"
+    other = verdict_on(claim, [row | {"alpha": 0.5} for row in rows])
+    assert other.reason == "profile made-up has no run of transparency with alpha 1.0"
+
+
 def test_pending_claims_and_other_profiles_claims_are_not_verdicts() -> None:
     pending = judge(CLAIMS["desanctis-23"], {}, ProfileFacts("digits", frozenset()))
     assert (pending.verdict, pending.reason) == ("not measured", CLAIMS["desanctis-23"].pending)

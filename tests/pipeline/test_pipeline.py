@@ -30,9 +30,11 @@ def test_it_trains_writes_evidence_verdicts_and_report_and_says_where(finished: 
     assert sorted(evidence) == [
         "exposure.csv",
         "membership_metric.csv",
+        "poison_rate.csv",
         "poison_statistics.csv",
         "regularisers.csv",
         "sources.csv",
+        "transparency.csv",
         "trigger_by_model.csv",
         "tuning.csv",
     ]
@@ -64,7 +66,7 @@ def test_a_fresh_clone_trains_again_although_the_evidence_is_there(reproduced: P
 
 def test_a_retraining_parameter_retrains_and_trains_no_poisoned_model(reproduced: Project) -> None:
     reproduced.change("repro/profiles/tiny.yaml", "  epochs: 2\npoison_rate", "  epochs: 3\npoison_rate")
-    assert trained(reproduced.reproduce()) == ["trigger_by_model retrain"]
+    assert sorted(trained(reproduced.reproduce())) == ["transparency retrain", "trigger_by_model retrain"]
 
 
 def test_a_tolerance_and_a_template_train_nothing(reproduced: Project) -> None:
