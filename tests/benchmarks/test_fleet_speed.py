@@ -19,12 +19,14 @@ from torch import Tensor
 
 from repro import plugins
 from repro.data import load_dataset
+from repro.runs import engine_of
 from repro.training.fleet import Regularisation, Split, pool_of, predict, train
 from repro.training.process import prepare
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
 SAMPLES = 1092
+STACKED = [name for name in plugins.names("architecture") if engine_of(name) == "stacked"]
 ROUNDS = {1: 21, 10: 7, 50: 5, 180: 3}
 RECIPE = Recipe(learning_rate=0.003, batch_size=32, epochs=1)
 
@@ -86,7 +88,7 @@ class Race:
 
 
 @pytest.mark.parametrize("members", ROUNDS)
-@pytest.mark.parametrize("architecture", plugins.names("architecture"))
+@pytest.mark.parametrize("architecture", STACKED)
 def test_a_fleet_against_the_plain_loop(
     benchmark: Any, say: Callable[[str], None], architecture: str, members: int
 ) -> None:

@@ -14,11 +14,12 @@ from side_by_side import SEEDS, WEIGHTS, both, in_fleet, setting
 from torch import Tensor
 
 from repro import plugins
+from repro.runs import engine_of
 from repro.training.fleet import Regularisation, logits_of, pool_of, predict, train
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
-ARCHITECTURES = plugins.names("architecture")
+ARCHITECTURES = [name for name in plugins.names("architecture") if engine_of(name) == "stacked"]
 
 
 def test_every_defence_has_its_oracle_here() -> None:

@@ -10,9 +10,10 @@ from plain_loop import PlainModel, alone, largest_difference
 
 from repro import plugins
 from repro.models import Block, Convolution, Dense
+from repro.runs import engine_of
 from repro.training.stack import Stack
 
-ARCHITECTURES = plugins.names("architecture")
+ARCHITECTURES = [name for name in plugins.names("architecture") if engine_of(name) == "stacked"]
 
 
 def stack_of(architecture: str, shape: tuple[int, int, int], seeds: list[int]) -> Stack:

@@ -1,0 +1,56 @@
+"""Published weights, read from safetensors alone: nothing that could execute is ever loaded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from repro.errors import ReproError
+
+_FILE = "model.safetensors"
+
+
+def load_published(body: nn.Module, repository: str, head: Sequence[str]) -> None:
+    """Give ``body`` the weights of a repository of the Hugging Face hub, those of its own ``head`` left out.
+
+    Every other name and shape has to agree. Raises ReproError, never leaves random weights behind silently.
+    """
+    weights = _read(repository)
+    missing = [name for name in head if name not in weights]
+    body_weights = {name: tensor for name, tensor in weights.items() if name not in head}
+    try:
+        if missing:
+            raise RuntimeError(f"no {missing[0]}")
+        body.load_state_dict(body_weights, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ReproError(f"{repository}: its weights do not fit this architecture: {reason}") from error
+
+
+def download(repository: str) -> Path:
+    """The file of weights, from huggingface_hub's cache or the hub (HF_ENDPOINT names a mirror)."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repository, _FILE))
+
+
+def _read(repository: str) -> dict[str, Tensor]:
+    try:
+        path = download(repository)
+    except ImportError as error:
+        raise ReproError(
+            f"published weights need the package {error.name}: pip install -c constraints.txt -e '.[large]'"
+        ) from error
+    except Exception as error:  # the errors of several libraries: no network, no such file, a full disk
+        reason = " ".join(str(error).split())[:200]
+        raise ReproError(
+            f"{repository}: its published weights cannot be downloaded ({reason}); set `pretrained: false` to start "
+            "from random ones, or HF_ENDPOINT to a mirror"
+        ) from error
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ReproError(f"{repository}: {path.name} is not readable safetensors: {error}") from error
+    return weights
