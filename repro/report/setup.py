@@ -160,14 +160,14 @@ def _recipe(report: Report) -> list[list[str]]:
             "Training",
             f"Adam, early stopping after {published.PATIENCE} epochs without better validation accuracy; which epoch's "
             "weights are kept is not said",
-            f"Adam ({_rates(training.learning_rate)}), batches of {training.batch_size}, patience {training.patience}, "
+            f"Adam ({_rates(profile, training.learning_rate)}), batches of {training.batch_size}, patience {training.patience}, "
             f"at most {training.epochs} epochs; the weights of the *last* epoch are kept",
         ],
         *_options(profile),
         [
             "Retraining",
             "a fixed number of epochs that is not given (\u201ca few\u201d)",
-            f"Adam ({_rates(again.learning_rate)}), batches of {again.batch_size}, {again.epochs} epochs",
+            f"Adam ({_rates(profile, again.learning_rate)}), batches of {again.batch_size}, {again.epochs} epochs",
         ],
         [
             "Regularisers",
@@ -210,10 +210,11 @@ def _setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else escape(str(value))
 
 
-def _rates(rates: dict[str, float]) -> str:
-    if len(set(rates.values())) == 1:
-        return f"rate {next(iter(rates.values())):g}"
-    return ", ".join(f"{name(architecture)} {rate:g}" for architecture, rate in rates.items())
+def _rates(profile: Profile, rates: dict[str, float]) -> str:
+    used = {architecture: rates[architecture] for architecture in profile.architectures}
+    if len(set(used.values())) == 1:
+        return f"rate {next(iter(used.values())):g}"
+    return ", ".join(f"{name(architecture)} {rate:g}" for architecture, rate in used.items())
 
 
 def _units(report: Report) -> str:

@@ -11,7 +11,7 @@ from repro.errors import ReproError
 CLAIMS = load_claims()
 JUDGED = {
     *(f"truong-{n:02d}" for n in range(1, 26)),
-    *(f"desanctis-{n:02d}" for n in (1, 2, 3, 4, 8)),
+    *(f"desanctis-{n:02d}" for n in (1, 2, 3, 4, 5, 8, 9)),
 }
 ENTRY = """\
     title: Retraining lowers ASR
