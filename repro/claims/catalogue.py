@@ -12,8 +12,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from repro.claims.comparisons import (
+    Constant,
+    Contrast,
+    Data,
+    Gap,
+    Halves,
+    Range,
+    Spread,
+    Statistic,
+    Text,
+)
 from repro.errors import ReproError
 
 FOLDER = Path(__file__).resolve().parent
@@ -21,141 +32,10 @@ FAMILY_ERROR = 0.05
 UNITS_HEADLINE = 60
 UNITS = 30
 
-Value = bool | int | float | str
-Filter = dict[str, Value | list[Value]]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Text = Annotated[str, Field(min_length=1)]
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Measured(_Data):
-    """A number of each (cell, unit): a column, or the difference of two columns of the same row."""
-
-    metric: Text
-    minus: Text | None = None
-    where: Filter = {}
-    cells: tuple[Text, ...] = ()
-
-
-class _TwoConditions(_Measured):
-    treatment: Filter
-    baseline: Filter
-
-    @model_validator(mode="after")
-    def _conditions_differ(self) -> Self:
-        if not self.treatment or self.treatment.keys() != self.baseline.keys():
-            raise ValueError("treatment and baseline must set the same columns")
-        if self.treatment == self.baseline:
-            raise ValueError("treatment and baseline are the same condition")
-        for column in self.treatment:
-            if column in self.cells or column in self.where:
-                raise ValueError(f"column {column!r} is a condition and cannot be in cells or where too")
-        return self
-
-
-class Contrast(_TwoConditions):
-    """Treatment minus baseline, paired within (cell, unit).
-
-    A condition that lists several values of a column is the mean over them, each of which must be there.
-    With `minus` it is the difference of two metrics' contrasts.
-    """
-
-    kind: Literal["contrast"]
-
-
-class Gap(_Measured):
-    """One metric minus another of the same row."""
-
-    kind: Literal["gap"]
-    minus: Text
-
-
-class Constant(_Measured):
-    """A metric minus a number."""
-
-    kind: Literal["constant"]
-    value: Finite
-
-
-class Level(_TwoConditions):
-    """A metric under the treatment, beside the figure that the paper published.
-
-    The baseline is the condition it is confused with in the negative control.
-    """
-
-    kind: Literal["level"]
-    published: Finite
-
-
-class Spread(_TwoConditions):
-    """How much more a metric spreads over the units under the treatment than under the baseline."""
-
-    kind: Literal["spread"]
-
-
-class Range(_Measured):
-    """A metric at the level of `factor` that is highest, less that at the lowest one; all levels in every unit.
-
-    Highest and lowest in `by`, or in the metric itself without it, as found on the first half of the units; the
-    difference is measured on the others.
-    """
-
-    kind: Literal["range"]
-    factor: Text
-    by: Text | None = None
-
-
-class Halves(_Measured):
-    """A metric in the half of `factor`'s levels where it is higher, less that in the other half; one level a unit.
-
-    Which half a level is in is found on the first half of the units; the difference is measured on the others.
-    """
-
-    kind: Literal["halves"]
-    factor: Text
-
-
-class Exact(_Data):
-    """Rows of named checks, every one of which must hold.
-
-    `checks` gives each check's least number of rows. Where a row has the numbers they are compared anew: with
-    `published` (within `tolerance`), or with `bound` on the side that `bounds` names. `slips` maps a check's
-    printed figures that are misprints to the right ones.
-    """
-
-    kind: Literal["exact"]
-    checks: dict[Text, Annotated[int, Field(ge=1)]] = Field(min_length=1)
-    bounds: dict[Text, Literal["at least", "at most"]] = {}
-    slips: dict[Text, dict[float, float]] = {}
-
-    @model_validator(mode="after")
-    def _known_checks(self) -> Self:
-        for name in (*self.bounds, *self.slips):
-            if name not in self.checks:
-                raise ValueError(f"{name!r} is not among the checks")
-        return self
-
-
-class Among(_Data):
-    """A metric that has one of a few values in every row that `where` selects, at least `least` of them."""
-
-    kind: Literal["among"]
-    metric: Text
-    where: Filter
-    allowed: tuple[Finite, ...] = Field(min_length=1)
-    least: Annotated[int, Field(ge=1)]
-
-
-Statistic = Annotated[
-    Contrast | Gap | Constant | Level | Spread | Range | Halves | Exact | Among, Field(discriminator="kind")
-]
-
-
-class Beside(_Data):
+class Beside(Data):
     """A figure computed like a part's and reported with the claim, never judged."""
 
     name: Text
@@ -163,7 +43,7 @@ class Beside(_Data):
     statistic: Annotated[Contrast | Gap | Constant | Spread | Range | Halves, Field(discriminator="kind")]
 
 
-class Part(_Data):
+class Part(Data):
     """One judged assertion of a claim.
 
     direction: `side` and `minimum`. equal: `margin`. no loss: `margin`; only a fall below it counts. level:
@@ -200,7 +80,7 @@ class Part(_Data):
         return self
 
 
-class Claim(_Data):
+class Claim(Data):
     """One assertion of a paper; `paper` and `inventory` come from its file."""
 
     id: Annotated[str, Field(pattern=r"^[a-z]+-\d{2,}$")]
@@ -246,7 +126,7 @@ class Claim(_Data):
         return tuple(dict.fromkeys(entry.experiment for entry in self.entries))
 
 
-class _Paper(_Data):
+class _Paper(Data):
     paper: Text
     reference: Text
     inventory: Annotated[int, Field(ge=1)]

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from repro.claims.catalogue import Among, Claim, Constant, Exact, Part
+from repro.claims.catalogue import Claim, Part
+from repro.claims.comparisons import Among, Constant, Exact
 from repro.claims.exactness import failing_rows
 from repro.claims.reductions import Floats
 from repro.claims.rules import Outcome, decide

@@ -5,7 +5,7 @@ The column `holds` is the experiment's own opinion; a row whose numbers disagree
 
 import math
 
-from repro.claims.catalogue import Among, Exact
+from repro.claims.comparisons import Among, Exact
 from repro.claims.sample import matches
 from repro.errors import ReproError
 from repro.evidence.table import Cell, Row, Table

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from repro.claims.catalogue import Among, Beside, Exact, Part, load_claim
+from repro.claims.catalogue import Beside, Part, load_claim
+from repro.claims.comparisons import Among, Exact
 from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
 from repro.claims.judge import PartVerdict, judge, read_tables

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from repro.claims.catalogue import Among, Beside, Claim, Exact, Part, load_claims
+from repro.claims.catalogue import Beside, Claim, Part, load_claims
+from repro.claims.comparisons import Among, Exact
 from repro.claims.exactness import failing_rows, rows_of
 from repro.claims.facts import ProfileFacts, profile_facts
 from repro.claims.rules import Outcome, decide, turning

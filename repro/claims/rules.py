@@ -9,7 +9,8 @@ decides nothing.
 
 from typing import Literal, NamedTuple
 
-from repro.claims.catalogue import Level, Part
+from repro.claims.catalogue import Part
+from repro.claims.comparisons import Level
 
 Outcome = Literal["reproduced", "contradicted", "inconclusive", "not applicable", "not measured"]
 

@@ -12,7 +12,18 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.claims.catalogue import Among, Constant, Contrast, Filter, Gap, Halves, Level, Range, Spread, Value
+from repro.claims.comparisons import (
+    Among,
+    Constant,
+    Contrast,
+    Filter,
+    Gap,
+    Halves,
+    Level,
+    Range,
+    Spread,
+    Value,
+)
 from repro.claims.reductions import (
     Deviations,
     Difference,

@@ -5,11 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.profiles import reading
 from repro.runs import Backdoor, Data, Defence, Trigger, engine_of
 from repro.training.recipe import Recipe
 
@@ -177,7 +177,7 @@ class Profile(Strict):
     def settings(self, experiment: str) -> Any:
         """The profile's settings for an experiment, validated by its piece."""
         piece = plugins.load("experiment", experiment)
-        return _checked(
+        return reading.checked(
             piece.Settings,
             self.experiments.get(experiment, {}),
             f"profile {self.name}: experiments.{experiment}",
@@ -193,13 +193,13 @@ def _facts(dataset: str, options: str) -> "Facts":
 
 def names() -> tuple[str, ...]:
     """All profiles, sorted."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+    return reading.names(FOLDER)
 
 
 def load_parameters(root: Path) -> Parameters:
     """``params.yaml`` of a project; raises ReproError naming file and field."""
     path = root / "params.yaml"
-    parameters = _checked(Parameters, _read(path), "params.yaml")
+    parameters = reading.checked(Parameters, reading.read(path), "params.yaml")
     if parameters.profile not in names():
         raise ReproError(f"params.yaml: profile: {parameters.profile!r} is none of {', '.join(names())}")
     return parameters
@@ -210,72 +210,11 @@ def load_profile(name: str, root: Path) -> Profile:
     if name not in names():
         raise ReproError(f"unknown profile {name!r}: there are {', '.join(names())}")
     where = f"repro/profiles/{name}.yaml"
-    content = _content(name, where)
+    content = reading.content(FOLDER, name, where)
     seeds = load_parameters(root).seeds
-    profile = _checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
+    profile = reading.checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
     _check_pieces(profile, where)
     return profile
-
-
-def _content(name: str, where: str) -> dict[str, Any]:
-    """A profile's file; that of a slice laid over the profile that it is a slice of."""
-    content = _read(FOLDER / f"{name}.yaml")
-    whole = content.get("slice_of")
-    if whole is None:
-        return content
-    if whole == name or whole not in names():
-        raise ReproError(f"{where}: slice_of: {whole!r} is none of the other profiles, {', '.join(names())}")
-    base = _read(FOLDER / f"{whole}.yaml")
-    if "slice_of" in base:
-        raise ReproError(f"{where}: slice_of: {whole!r} is a slice itself; name the whole profile")
-    merged = _laid_over(base, content)
-    for left_out in merged.get("leaves_out") or {}:
-        if left_out not in (content.get("experiments") or {}):
-            merged["experiments"].pop(left_out, None)
-    return merged
-
-
-def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Mappings merge, key by key, and null takes a key away; everything else replaces what was there."""
-    merged = dict(base)
-    for key, value in changes.items():
-        if value is None:
-            merged.pop(key, None)
-            continue
-        below = merged.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _laid_over(below, value) if both else value  # type: ignore[arg-type]
-    return merged
-
-
-@cache
-def _text(path: Path, _changed: int) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(_text(path, path.stat().st_mtime_ns))
-    except FileNotFoundError:
-        raise ReproError(f"{path.name}: no such file in {path.parent}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReproError(f"{path.name}: cannot be read as text ({error})") from None
-    except yaml.YAMLError as error:
-        raise ReproError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ReproError(f"{path.name}: a mapping is wanted, not {type(content).__name__}")
-    return content
-
-
-def _checked(model: type[M], content: dict[str, Any], where: str) -> M:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        top = first["type"] == "extra_forbidden" and len(first["loc"]) == 1
-        known = f" (known: {', '.join(model.model_fields)})" if top else ""
-        raise ReproError(f"{where}: {field}: {first['msg']}{known}") from None
 
 
 def _check_pieces(profile: Profile, where: str) -> None:

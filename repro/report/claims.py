@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from repro.claims.catalogue import Among, Beside, Claim, Exact, Part
+from repro.claims.catalogue import Beside, Claim, Part
+from repro.claims.comparisons import Among, Exact
 from repro.claims.explain import statistic_words
 from repro.claims.judge import PartVerdict, Verdict
 from repro.claims.sample import draw

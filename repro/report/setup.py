@@ -160,8 +160,8 @@ def _recipe(report: Report) -> list[list[str]]:
             "Training",
             f"Adam, early stopping after {published.PATIENCE} epochs without better validation accuracy; which epoch's "
             "weights are kept is not said",
-            f"Adam ({_rates(profile, training.learning_rate)}), batches of {training.batch_size}, patience {training.patience}, "
-            f"at most {training.epochs} epochs; the weights of the *last* epoch are kept",
+            f"Adam ({_rates(profile, training.learning_rate)}), batches of {training.batch_size}, "
+            f"patience {training.patience}, at most {training.epochs} epochs; the weights of the *last* epoch are kept",
         ],
         *_options(profile),
         [

@@ -4,7 +4,8 @@ from itertools import product
 
 import numpy as np
 
-from repro.claims.catalogue import Among, Claim, Exact, Part, Statistic, load_claims
+from repro.claims.catalogue import Claim, Part, load_claims
+from repro.claims.comparisons import Among, Exact, Statistic
 from repro.claims.facts import ProfileFacts
 from repro.evidence.table import Row, Table, table
 

@@ -8,7 +8,8 @@ import pytest
 from synthetic_evidence import LEVELS, applicable, evidence, facts_for, matching, settings
 
 from repro.claims import controls
-from repro.claims.catalogue import Among, Claim, Constant, Exact, Part, load_claims
+from repro.claims.catalogue import Claim, Part, load_claims
+from repro.claims.comparisons import Among, Constant, Exact
 from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
 from repro.claims.judge import judge
