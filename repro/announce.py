@@ -19,7 +19,7 @@ from repro.profiles import Profile
 from repro.progress import duration
 from repro.timing import Timings, read_timings
 
-_COPIES = 3  # of kept weights: the store's, the stage's output, DVC's cache
+_COPIES = 2  # of kept weights: the store's, which is the stage's output too, and DVC's cache
 
 
 def announce(root: Path, profile: Profile, known: Fingerprints | None = None) -> str:

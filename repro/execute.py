@@ -177,7 +177,7 @@ def _collect(
     beside.mkdir(parents=True)
     if phase.keeps_weights:
         for key, fleet in fleets.items():
-            shutil.copyfile(store.folder / key / WEIGHTS, beside / f"{fleet.id}.safetensors")
+            _link_or_copy(store.folder / key / WEIGHTS, beside / f"{fleet.id}.safetensors")
     write_json(beside / PHASE_RECORDS, records)
     write_json(
         beside / ABOUT,
@@ -192,3 +192,11 @@ def _collect(
     )
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(beside, folder)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """The store's file under another name too: weights are on disk once where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

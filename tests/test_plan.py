@@ -202,9 +202,9 @@ def test_memory_of_all_processes_that_train_at_once(
 
 def test_disk_of_weights_in_all_copies(tmp_path: Path, profile: Profile, machine: dict[str, int]) -> None:
     (cost,) = costs(tmp_path, profile)
-    machine["disk"] = 3 * cost.weights
+    machine["disk"] = 2 * cost.weights
     line = said(tmp_path, profile)["disk"]
-    weights = needs.size(3 * cost.weights)
+    weights = needs.size(2 * cost.weights)
     assert line == f"about {weights} for weights, in all copies, {weights} are free"
     machine["disk"] -= 1
     assert said(tmp_path, profile)["disk"] == f"{line}; WARNING: this does not fit"
