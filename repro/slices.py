@@ -13,6 +13,7 @@ from repro.needs import images as images_of
 from repro.profiles import Profile, load_profile
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_IMAGES_A_CLASS = 20  # a twentieth is what attacks are tested on; with none, there is nothing to measure
 
 
 def write_slice(
@@ -39,7 +40,8 @@ def write_slice(
     parts: list[str] = []
     changes: dict[str, Any] = {}
     if images is not None:
-        _within("images", images, images_of(profile), whole)
+        most = images_of(profile)
+        _within("images", images, most, whole, least=min(_IMAGES_A_CLASS * profile.classes(), most))
         changes["data"] = {"limit": images}
         parts.append(f"{images} images")
     if architectures is not None:
@@ -58,6 +60,11 @@ def write_slice(
         smaller = _fewer_units(profile, kept, units)
         changes["experiments"] = {experiment: {"units": units} for experiment in smaller}
         parts.append(f"at most {units} units")
+    if architectures is not None and "poison_rate" in kept:
+        named = profile.settings("poison_rate").architecture
+        if named not in architectures:
+            sized = changes.setdefault("experiments", {}).setdefault("poison_rate", {})
+            sized["architecture"] = architectures[0]
     changes = {field: value for field, value in changes.items() if value}
     if not changes:
         raise ReproError(
@@ -68,9 +75,9 @@ def write_slice(
     return path
 
 
-def _within(option: str, value: int, most: int, whole: str) -> None:
-    if not 1 <= value <= most:
-        raise ReproError(f"--{option} {value}: must be from 1 to the {most} of profile {whole}")
+def _within(option: str, value: int, most: int, whole: str, least: int = 1) -> None:
+    if not least <= value <= most:
+        raise ReproError(f"--{option} {value}: must be from {least} to the {most} of profile {whole}")
 
 
 def _among(option: str, names: list[str], known: list[str], whole: str) -> None:
@@ -78,13 +85,17 @@ def _among(option: str, names: list[str], known: list[str], whole: str) -> None:
     if wrong or not names:
         what = f"profile {whole} has no {', '.join(wrong)}" if wrong else "none is named"
         raise ReproError(f"--{option}: {what} (it has {', '.join(known)})")
+    if len(set(names)) < len(names):
+        raise ReproError(f"--{option}: {', '.join(names)}: one of them is named twice")
 
 
 def _fewer_units(profile: Profile, among: list[str], units: int) -> list[str]:
     """The experiments that have more units than that."""
     sizes = {name: profile.experiments[name].get("units") for name in among}
     counted = {name: size for name, size in sizes.items() if size is not None}
-    _within("units", units, max(counted.values(), default=0), profile.name)
+    if not counted:
+        raise ReproError(f"--units {units}: {', '.join(among)} of profile {profile.name} counts no units")
+    _within("units", units, max(counted.values()), profile.name)
     return [name for name, size in counted.items() if size > units]
 
 

@@ -308,3 +308,39 @@ def test_a_slice_of_a_slice_is_refused(slices: Callable[[str], profiles.Profile]
 def test_an_experiment_neither_sized_nor_left_out_is_named(edited: Callable[..., profiles.Profile]) -> None:
     with pytest.raises(ReproError, match=r"experiments\.sources: missing; a profile sizes every experiment"):
         edited("experiments/sources")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("data/limit", 199, r"data\.limit: 199, at least 200 are needed, 20 a class"),
+        (
+            "experiments/poison_rate/architecture",
+            "fast_cnn",
+            r"training\.learning_rate: none for 'fast_cnn', which poison_rate names",
+        ),
+        (
+            "experiments/sources/triggers",
+            ["sine", "sine"],
+            r"experiments\.sources: triggers: .*'sine' is listed twice",
+        ),
+        (
+            "experiments/transparency/alphas",
+            [0.5, 0.5],
+            r"experiments\.transparency: alphas: .*0\.5 is listed twice",
+        ),
+        ("pretrained", {"mlp": True}, r"pretrained\.mlp: there are no published weights"),
+        ("pretrained", {"resnet60": True}, r"pretrained: unknown architecture 'resnet60': there are .*"),
+        ("training/options", {"vgg": {}}, r"training\.options: unknown architecture 'vgg': there are .*"),
+        (
+            "training/options",
+            {"resnet_small": {"compile": 1}},
+            r"training\.resnet_small\.options\.compile: 1 is neither true nor false",
+        ),
+    ],
+)
+def test_what_would_fail_only_in_training_is_refused_when_read(
+    edited: Callable[..., profiles.Profile], path: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ReproError, match=rf"^(repro/profiles/digits\.yaml: |profile digits: ){message}$"):
+        edited(path, value)

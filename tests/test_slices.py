@@ -59,12 +59,17 @@ def test_a_slice_is_a_profile(root: Path) -> None:
     [
         ({"units": 5}, "experiments"),
         ({"images": 500}, "data"),
-        ({"architectures": ["mlp"]}, "architectures"),
+        ({"architectures": ["mlp", "cnn_bn"]}, "architectures"),
         ({"experiments": ["tuning"]}, "leaves_out"),
     ],
 )
 def test_each_option_alone(root: Path, options: dict[str, Any], field: str) -> None:
     assert set(content(write_slice(root, "digits", "few", **options))) == {"title", "slice_of", field}
+
+
+def test_without_the_architecture_of_the_poison_rates_another_takes_its_place(root: Path) -> None:
+    written = content(write_slice(root, "digits", "few", architectures=["mlp", "cnn"], units=5))
+    assert written["experiments"]["poison_rate"] == {"units": 5, "architecture": "mlp"}
 
 
 @pytest.mark.parametrize(
@@ -81,13 +86,20 @@ def test_each_option_alone(root: Path, options: dict[str, Any], field: str) -> N
             "digits",
             "few",
             {"units": 1, "experiments": ["membership_metric"]},
-            "--units 1: must be from 1 to the 0",
+            "--units 1: membership_metric of profile digits counts no units",
         ),
-        ("digits", "few", {"images": 0}, "--images 0: must be from 1 to the 1797 of profile digits"),
-        ("digits", "few", {"images": 1798}, "--images 1798: must be from 1 to the 1797 of profile digits"),
-        ("tiny", "few", {"images": 601}, "--images 601: must be from 1 to the 600 of profile tiny"),
+        ("digits", "few", {"images": 199}, "--images 199: must be from 200 to the 1797 of profile digits"),
+        ("digits", "few", {"images": 1798}, "--images 1798: must be from 200 to the 1797 of profile digits"),
+        ("tiny", "few", {"images": 601}, "--images 601: must be from 200 to the 600 of profile tiny"),
         ("tiny", "few", {"architectures": ["cnn"]}, "--architectures: profile tiny has no cnn (it has mlp)"),
         ("tiny", "few", {"architectures": []}, "--architectures: none is named (it has mlp)"),
+        # Each run would be trained, and stand in the evidence, twice.
+        (
+            "tiny",
+            "few",
+            {"architectures": ["mlp", "mlp"]},
+            "--architectures: mlp, mlp: one of them is named twice",
+        ),
         ("tiny", "few", {"experiments": ["nope"]}, "--experiments: profile tiny has no nope (it has "),
     ],
 )

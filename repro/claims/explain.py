@@ -8,6 +8,7 @@ from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
 from repro.claims.judge import PartVerdict, judge, read_tables
 from repro.claims.sample import Measured, draw, wording
+from repro.evidence.fingerprint import staleness
 from repro.evidence.table import Table
 
 
@@ -23,6 +24,9 @@ def explain(root: Path, profile_name: str, claim_id: str) -> str:
         f"  published: {claim.published or 'no figure'}",
         f"verdict in profile {profile_name}: {verdict.verdict} ({verdict.reason})",
     ]
+    for experiment in claim.experiments:
+        if experiment in facts.experiments and (stale := staleness(root, profile_name, experiment)):
+            lines.append(f"but {stale}")
     for entry, figures in zip(claim.entries, verdict.parts, strict=bool(verdict.parts)):
         lines += ["", *_part(entry, figures, tables)]
     return "\n".join(lines)

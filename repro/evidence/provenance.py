@@ -26,7 +26,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 def provenance(root: Path, data: dict[str, Any] | None, abouts: list[dict[str, Any]]) -> dict[str, Any]:
     """What is known of a table's making; ``abouts`` has an entry a phase: device, workers, threads and seconds."""
-    changed = _git(root, "status", "--porcelain", "--", "repro", "params.yaml", "dvc.yaml")
+    changed = _git(root, "status", "--porcelain", "--", "repro", "dvc.yaml")
     return {
         "schema": SCHEMA,
         "commit": _git(root, "rev-parse", "HEAD"),

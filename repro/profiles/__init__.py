@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from repro import plugins
 from repro.errors import ReproError
@@ -17,15 +17,26 @@ if TYPE_CHECKING:
     from repro.data.datasets import Facts
 
 M = TypeVar("M", bound=BaseModel)
+V = TypeVar("V")
+LEAST_IMAGES = 20  # a class: the adversarial-test set is a twentieth
 
 FOLDER = Path(__file__).resolve().parent
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Names = Annotated[list[str], Field(min_length=1)]
-Rates = Annotated[list[Fraction], Field(min_length=1)]
-Alphas = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+
+
+def _each_once(values: list[V]) -> list[V]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} is listed twice")
+    return values
+
+
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+Rates = Annotated[list[Fraction], Field(min_length=1), AfterValidator(_each_once)]
+Alphas = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1), AfterValidator(_each_once)]
 
 
 class Strict(BaseModel):
@@ -228,6 +239,12 @@ def _check_pieces(profile: Profile, where: str) -> None:
         raise ReproError(
             f"{where}: data.limit: {profile.data.limit}, but {profile.data.name} has {dataset.images} images"
         )
+    least = LEAST_IMAGES * len(dataset.classes)
+    if profile.data.limit and profile.data.limit < least:
+        raise ReproError(
+            f"{where}: data.limit: {profile.data.limit}, at least {least} are needed, 20 a class"
+        )
+    _check_engines(profile, where)
     for architecture in profile.architectures:
         for field, rates in (
             ("training", profile.training.learning_rate),
@@ -236,8 +253,6 @@ def _check_pieces(profile: Profile, where: str) -> None:
             if architecture not in rates:
                 raise ReproError(f"{where}: {field}.learning_rate: none for architecture {architecture!r}")
         _named("architecture", architecture, f"{where}: architectures")
-        known = plugins.options("engine", engine_of(architecture))
-        _known(profile.training.options.get(architecture, {}), known, f"{where}: training.{architecture}")
     for name, settings in profile.triggers.items():
         field = f"{where}: triggers.{name}"
         _named("trigger", name, field)
@@ -267,7 +282,23 @@ def _check_pieces(profile: Profile, where: str) -> None:
                 f"{where}: experiments.{name}: missing; a profile sizes every experiment, or says under "
                 "leaves_out why it does not"
             )
-        profile.settings(name)
+        named = getattr(profile.settings(name), "architecture", None)
+        if named is not None:
+            _named("architecture", named, f"{where}: experiments.{name}.architecture")
+            if name == "poison_rate" and named not in profile.training.learning_rate:
+                raise ReproError(f"{where}: training.learning_rate: none for {named!r}, which {name} names")
+
+
+def _check_engines(profile: Profile, where: str) -> None:
+    """Architectures that options and published weights are asked for exist, and their engines know these."""
+    for architecture, options in profile.training.options.items():
+        _named("architecture", architecture, f"{where}: training.options")
+        known = plugins.options("engine", engine_of(architecture))
+        _known(options, known, f"{where}: training.{architecture}")
+    for architecture, wanted in profile.pretrained.items():
+        _named("architecture", architecture, f"{where}: pretrained")
+        if wanted and engine_of(architecture) == "stacked":
+            raise ReproError(f"{where}: pretrained.{architecture}: there are no published weights")
 
 
 def _named(kind: str, name: str, field: str) -> None:
@@ -282,6 +313,8 @@ def _known(given: dict[str, Any], options: dict[str, Any], field: str) -> None:
         if option not in options:
             raise ReproError(f"{field}.options: unknown option {option!r} (known: {', '.join(options)})")
         default = options[option]
+        if isinstance(default, bool) and type(value) is not bool:
+            raise ReproError(f"{field}.options.{option}: {value!r} is neither true nor false")
         if isinstance(default, float) and type(value) not in (int, float):
             raise ReproError(f"{field}.options.{option}: {value!r} is not a number")
         if type(default) is int and type(value) is not int:

@@ -30,10 +30,19 @@ def load_published(body: nn.Module, repository: str, head: Sequence[str]) -> Non
 
 
 def download(repository: str) -> Path:
-    """The file of weights, from huggingface_hub's cache or the hub (HF_ENDPOINT names a mirror)."""
-    from huggingface_hub import hf_hub_download
+    """The file of weights, from huggingface_hub's cache or else the hub (HF_ENDPOINT names a mirror).
 
-    return Path(hf_hub_download(repository, _FILE))
+    What the cache has is not asked for again: every model starts from it, also where there is no network.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, _FILE, local_files_only=True))
+    except LocalEntryNotFoundError:
+        # Says at once that the hub is out of reach; the download itself would try for half a minute, and say so.
+        get_hf_file_metadata(hf_hub_url(repository, _FILE))
+        return Path(hf_hub_download(repository, _FILE))
 
 
 def _read(repository: str) -> dict[str, Tensor]:

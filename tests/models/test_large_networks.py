@@ -222,6 +222,40 @@ def test_weights_that_cannot_be_downloaded_are_one_line_that_says_what_to_set(
     assert "\n" not in message
 
 
+@pytest.mark.usefixtures("large")
+def test_weights_in_the_cache_are_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    cached, asked = tmp_path / "model.safetensors", []
+
+    def from_hub(repository: str, name: str, local_files_only: bool = False) -> str:
+        if local_files_only and not cached.exists():
+            raise LocalEntryNotFoundError("not in the cache")
+        if not local_files_only:
+            asked.append("content")
+            cached.touch()
+        return str(cached)
+
+    def reach(url: str) -> None:
+        asked.append(url)
+        if len(asked) == 1:
+            raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", from_hub)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", reach)
+    # Out of reach: said by the one quick question, before a download that would try again and again.
+    with pytest.raises(ConnectionError, match="no route to host"):
+        networks_published.download("somebody/net")
+    assert networks_published.download("somebody/net") == cached
+    url = asked[0]
+    assert url.endswith("/somebody/net/resolve/main/model.safetensors")
+    assert asked == [url, url, "content"]
+    assert networks_published.download("somebody/net") == cached
+    assert asked == [url, url, "content"]
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_weights_take_colour_images(name: str) -> None:
     with pytest.raises(ReproError, match=f"^{name}: published weights take 3 channels, these images have 1$"):

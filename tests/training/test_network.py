@@ -258,6 +258,23 @@ def test_the_host_waits_for_the_device_once_an_epoch(defence: str) -> None:
     assert waits.count == 3
 
 
+@pytest.mark.parametrize("defence", ["contrastive", "snnl", "margin"])
+def test_a_defences_constants_are_on_the_device_before_the_first_step(
+    defence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    as_tensor = torch.as_tensor
+
+    def recorded(value: Any, **how: Any) -> Tensor:
+        given.append(value)
+        return as_tensor(value, **how)
+
+    monkeypatch.setattr(torch, "as_tensor", recorded)
+    train(fresh(), RECIPE, defence)
+    assert given
+    assert all(isinstance(value, Tensor) for value in given)
+
+
 def test_fewer_samples_than_a_batch_make_one_batch_of_all() -> None:
     models = fresh()
     _, _, recorder = train(models, replace(RECIPE, batch_size=500))

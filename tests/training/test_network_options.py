@@ -185,8 +185,9 @@ def test_only_the_option_compiles_and_measuring_does_not(monkeypatch: pytest.Mon
     compiled: list[Any] = []
     training: list[bool] = []
 
-    def compile_(function: Any) -> Any:
+    def compile_(function: Any, **how: Any) -> Any:
         compiled.append(function)
+        assert how == {"dynamic": False}
 
         def call(network: Any, *rest: Any) -> Any:
             training.append(network.training)

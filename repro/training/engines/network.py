@@ -151,6 +151,13 @@ class _Training:
         self.device, dtype = pool.device, network.head.weight.dtype
         self.regularisation = regularisation
         self.weight = regularisation.weights.to(self.device)
+        # As plain numbers they would be sent to the device, and waited for, in every step.
+        self.constants = {
+            name: torch.tensor(value, dtype=dtype, device=self.device)
+            if type(value) in (int, float)
+            else value
+            for name, value in regularisation.options.items()
+        }
         own = getattr(regularisation.piece, "learned", None)
         self.learned = {
             f"defence.{name}": nn.Parameter(tensor.to(self.device, dtype))
@@ -162,7 +169,8 @@ class _Training:
         self.augmenting = stream(seed, f"{purpose}-augmentation")
         self.memory = torch.channels_last if options.channels_last else torch.contiguous_format
         self.hidden: Callable[[Network, Tensor, int, torch.memory_format], Tensor] = (
-            torch.compile(_hidden) if self.options.compile else _hidden
+            # A kernel for each size of batch: which one a model gets must not depend on what was trained before.
+            torch.compile(_hidden, dynamic=False) if self.options.compile else _hidden
         )
 
     def run(self, training: Split, validation: Split | None) -> int:
@@ -219,7 +227,7 @@ class _Training:
             draws.unsqueeze(0),
             parameters | self.learned,
         )
-        loss: Tensor = self.regularisation.piece.loss(batch, self.weight, **self.regularisation.options)
+        loss: Tensor = self.regularisation.piece.loss(batch, self.weight, **self.constants)
         if self.options.label_smoothing:
             # Cross entropy is linear in its target: this turns the labels' into the smoothed ones'.
             uniform = (batch.logits.logsumexp(2) - batch.logits.mean(2)).mean(1)
