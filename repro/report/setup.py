@@ -81,9 +81,9 @@ def departures(report: Report) -> list[str]:
         )
     else:
         lacks = (
-            "not the papers' architectures"
+            "other architectures than the papers'"
             if edition
-            else ("not the papers' data" if alike else "neither the papers' data nor their architectures")
+            else ("other data than the papers'" if alike else "neither the papers' data nor their architectures")
         )
         first = (
             f"This profile uses {lacks}. Directions and equalities are tested here; published *levels* are shown "
