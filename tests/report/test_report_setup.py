@@ -133,8 +133,8 @@ def test_training_options_are_among_the_departures_and_augmentation_touches_the_
     ("data", "architectures", "wanted"),
     [
         ("digits", ("mlp",), "neither the papers' data nor their architectures"),
-        ("digits", ("resnet50",), "not the papers' data."),
-        ("flowers224", ("mlp",), "not the papers' architectures"),
+        ("digits", ("resnet50",), "other data than the papers'."),
+        ("flowers224", ("mlp",), "other architectures than the papers'"),
         (
             "cifar10_jpeg",
             PUBLISHED,
