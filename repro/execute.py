@@ -85,7 +85,8 @@ def run_phase(root: Path, profile: Profile, name: str, phase_name: str, say: Say
         )
     if name in profile.leaves_out:
         say(f"{name} {phase_name}: left out: {profile.leaves_out[name]}")
-        phase_folder(root, profile.name, name, phase_name).mkdir(parents=True, exist_ok=True)
+        folder = phase_folder(root, profile.name, name, phase_name)
+        write_json(folder / "left_out.json", {"left out": profile.leaves_out[name]})
         return
     store = Store(root)
     fingerprint = phase_fingerprint(profile, phase)

@@ -37,7 +37,8 @@ def test_it_runs_nothing_and_says_why(tmp_path: Path, part: Profile) -> None:
     said: list[str] = []
     run_phase(tmp_path, part, "sources", "train", said.append)
     assert said == [f"sources train: left out: {REASON}"]
-    assert (tmp_path / "data" / "runs" / "part" / "sources" / "train").is_dir()
+    left = tmp_path / "data" / "runs" / "part" / "sources" / "train" / "left_out.json"
+    assert REASON in left.read_text(encoding="utf-8")
     assert not (tmp_path / ".repro").exists()
 
 
