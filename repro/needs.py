@@ -16,6 +16,7 @@ from repro.exposure_runs import EncoderRun, ExposureRun
 from repro.models import Convolution
 from repro.profiles import Profile
 from repro.runs import Defence, Fleet, engine_of
+from repro.targeted_runs import TargetedRun
 from repro.training.recipe import Recipe
 
 Shape = tuple[int, int, int]
@@ -130,11 +131,13 @@ def defence_of(run: Any) -> Defence:
 
 
 def epoch_images(run: Any, count: int) -> int:
-    """How many of ``count`` images a run trains on in an epoch."""
+    """How many of ``count`` images a run trains on in an epoch; an image counts once a model."""
     if isinstance(run, EncoderRun):
         return max(0, count - run.members - run.nonmembers)
     if isinstance(run, ExposureRun):
         return run.members + (run.attack.budget if run.attack else 0)
+    if isinstance(run, TargetedRun):  # a clean, a poisoned and a placebo victim
+        return 3 * run.members + 2 * run.budget
     share = CLEAN_SHARE if run.retraining else POISON_SHARE
     return round(TRAIN_SHARE * round(share * count))
 

@@ -24,6 +24,7 @@ from repro.needs import (
 )
 from repro.profiles import Profile, load_profile
 from repro.runs import Backdoor, Data, Fleet, Run, Trigger
+from repro.targeted_runs import TargetedRun
 from repro.training.poisoning import Pool
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
@@ -87,6 +88,11 @@ def test_images_of_an_epoch_of_exposure() -> None:
     assert epoch_images(victim, 600) == 67
     assert epoch_images(replace(victim, attack=None), 600) == 60
     assert epoch_images(EncoderRun(*about, "mlp", RECIPE, 60, 120), 600) == 420
+
+
+def test_a_targeted_attack_trains_three_victims() -> None:
+    about = ("u0", Data("digits"), 5, 3, "mlp", RECIPE, RECIPE, 60, 120)
+    assert epoch_images(TargetedRun(*about, False, 7, 0.0, {}), 600) == 60 + 67 + 67
 
 
 def test_steps_are_bounded_by_the_recipes_epochs() -> None:

@@ -83,7 +83,9 @@ def departures(report: Report) -> list[str]:
         lacks = (
             "other architectures than the papers'"
             if edition
-            else ("other data than the papers'" if alike else "neither the papers' data nor their architectures")
+            else (
+                "other data than the papers'" if alike else "neither the papers' data nor their architectures"
+            )
         )
         first = (
             f"This profile uses {lacks}. Directions and equalities are tested here; published *levels* are shown "

@@ -11,7 +11,7 @@ from repro.errors import ReproError
 CLAIMS = load_claims()
 JUDGED = {
     *(f"truong-{n:02d}" for n in range(1, 26)),
-    *(f"desanctis-{n:02d}" for n in (1, 2, 3, 4, 5, 8, 9)),
+    *(f"desanctis-{n:02d}" for n in range(1, 11)),
 }
 ENTRY = """\
     title: Retraining lowers ASR
@@ -74,7 +74,7 @@ def test_headline_claims_need_sixty_units_and_others_thirty() -> None:
 def fixed_size(metric: str, kind: str) -> float:
     if metric.endswith("auc"):
         return 0.01
-    if metric.endswith("asr"):
+    if metric.endswith(("asr", "rate")):
         return 0.10 if kind == "level" else 0.05
     assert metric.endswith("accuracy")
     return 0.03

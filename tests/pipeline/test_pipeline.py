@@ -34,6 +34,7 @@ def test_it_trains_writes_evidence_verdicts_and_report_and_says_where(finished: 
         "poison_statistics.csv",
         "regularisers.csv",
         "sources.csv",
+        "targeted.csv",
         "transparency.csv",
         "trigger_by_model.csv",
         "tuning.csv",
@@ -84,7 +85,13 @@ def test_changed_training_code_is_trained_anew_and_a_comment_is_not(reproduced: 
     reproduced.change("repro/attacks/dirty_label.py", "shift = ", "# why\n    shift = ")
     assert trained(reproduced.reproduce()) == []
     reproduced.change("repro/attacks/dirty_label.py", "shift = ", "shift = 0 + ")
-    assert trained(reproduced.reproduce()) == ["exposure train", "exposure expose"]
+    # Encoders are trained by the same code, and attacks go on from them.
+    assert sorted(trained(reproduced.reproduce())) == [
+        "exposure expose",
+        "exposure train",
+        "targeted attack",
+        "targeted train",
+    ]
 
 
 def test_a_new_piece_leaves_every_experiment_alone(reproduced: Project) -> None:

@@ -228,6 +228,53 @@ def exposure(draw: np.random.Generator, units: int) -> list[Row]:
     return rows
 
 
+TARGETED = (
+    *(("frozen", budget, 0.0, "none") for budget in (1, 5)),
+    *(
+        ("end-to-end", budget, watermark, regulariser)
+        for budget, watermark in ((1, 0.0), (20, 0.0), (20, 0.3))
+        for regulariser in ("none", "margin")
+    ),
+)
+
+
+def targeted(draw: np.random.Generator, units: int) -> list[Row]:
+    def rate(level: float) -> float:
+        return float(np.clip(level + draw.normal(0, 0.05), 0, 1))
+
+    return [
+        {
+            "run": f"r{draw.integers(10**9):09d}x",
+            "phase": "attacked",
+            "unit": f"u{unit:03d}",
+            "partition_seed": unit + 1,
+            "seed": unit + 1,
+            "base_class": unit % 10,
+            "target_class": (unit + 1) % 10,
+            "victim": victim,
+            "budget": budget,
+            "watermark": watermark,
+            "regulariser": regulariser,
+            "weight": 0.0 if regulariser == "none" else 1.0,
+            "architecture": "mlp",
+            "target_asr": float(draw.random() < 0.4 + 0.02 * budget),
+            "placebo_asr": rate(0.1),
+            "poison_as_target_rate": rate(0.8),
+            "base_as_target_rate": rate(0.1),
+            "poison_as_base_rate": rate(0.9),
+            "nearer_target_rate": rate(0.95),
+            "nearer_base_rate": rate(0.7),
+            "collapsed_rate": rate(0.6 - 0.3 * (regulariser == "margin")),
+            "feature_ratio": rate(0.3),
+            "input_ratio": rate(0.4),
+            "clean_accuracy": rate(0.94),
+            "placebo_accuracy": rate(0.95),
+        }
+        for victim, budget, watermark, regulariser in TARGETED
+        for unit in range(units)
+    ]
+
+
 EXPERIMENTS = (
     poison_statistics,
     trigger_by_model,
@@ -238,6 +285,7 @@ EXPERIMENTS = (
     poison_rate,
     membership_metric,
     exposure,
+    targeted,
 )
 
 

@@ -29,7 +29,7 @@ def with_options(root: Path, options: dict[str, dict[str, Any]]) -> Report:
 @pytest.fixture
 def root(project: Make) -> Path:
     every = ("poison_statistics", "trigger_by_model", "regularisers", "tuning", "sources")
-    return project(units=2, without=(*every, "transparency", "poison_rate", "exposure"))
+    return project(units=2, without=(*every, "transparency", "poison_rate", "exposure", "targeted"))
 
 
 @pytest.fixture

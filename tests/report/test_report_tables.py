@@ -217,6 +217,26 @@ def test_exposure_shows_aucs_beside_accuracy_in_both_protocols(folder: Path, tex
         assert less[protocol, "Scratch", "clean-label"][0] == plus_minus(lost, 3, signed=True)
 
 
+def test_targeted_attacks_stand_beside_their_placebo_and_the_margin_loss_beside_none(
+    folder: Path, text: str
+) -> None:
+    table, shown = evidence(folder, "targeted"), section(text, "targeted")
+    where: dict[str, Cell] = {"victim": "end-to-end", "budget": 20, "watermark": 0.3}
+    margin, none = (
+        {m: column(table, m, regulariser=r, **where) for m in ("target_asr", "placebo_asr", "collapsed_rate")}
+        for r in ("margin", "none")
+    )
+    success = rows(shown, "**Success**", 4)["End-to-end", "20", "0.3", "margin loss"]
+    assert success[:2] == [plus_minus(margin["target_asr"], 2), plus_minus(margin["placebo_asr"], 2)]
+    lies = rows(shown, "**Where poisons lie**", 4)
+    assert lies["End-to-end", "20", "0.3", "none"][2] == plus_minus(none["collapsed_rate"], 2)
+    less = rows(shown, "The margin loss less no defence", 3)
+    assert less["End-to-end", "20", "0.3"][:2] == [
+        plus_minus(margin[m] - none[m], 2, signed=True) for m in ("collapsed_rate", "target_asr")
+    ]
+    assert ("Frozen", "5", "0") not in less
+
+
 def test_what_differs_from_the_paper_is_said(folder: Path, text: str) -> None:
     profile = load_profile("digits", folder.parents[1])
     found = rows(text, "## What differs from the paper", 1)
