@@ -27,8 +27,10 @@ RECORDS, WEIGHTS = "records.json", "weights.safetensors"
 
 
 def key_of(profile: Profile, phase: Phase, fingerprint: dict[str, Any], fleet: Fleet) -> str:
-    """The key of a fleet's outcome."""
+    """The key of a fleet's outcome, which depends on that of the fleet whose weights it goes on from."""
     parts = [phase.work, fleet.id, fingerprint["code"], fingerprint["data"], profile.device]
+    if phase.parent is not None:
+        parts.append(phase.parent(profile, fleet).id)
     return digest([*parts, version("torch").partition("+")[0]])[:32]
 
 

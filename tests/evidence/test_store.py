@@ -13,6 +13,7 @@ from repro.evidence import store as store_module
 from repro.evidence.files import write_json, write_text
 from repro.evidence.fingerprint import phase_fingerprint
 from repro.evidence.store import RECORDS, Store, key_of
+from repro.experiments import exposure
 from repro.experiments.tuning import EXPERIMENT
 from repro.profiles import Profile, load_profile
 
@@ -146,3 +147,15 @@ def test_key_stands_for_everything_the_outcome_depends_on(
     assert key() == others[-1]
     monkeypatch.undo()
     assert key(runs="other fleets of the phase") == same == key()
+
+
+def test_key_changes_with_the_weights_that_a_fleet_goes_on_from(profile: Profile) -> None:
+    """A victim's description does not say how long the encoder was trained that it starts from."""
+    phase = exposure.EXPERIMENT.phases[1]
+    settings = profile.experiments["exposure"] | {"encoder_epochs": 7}
+    other = profile.model_copy(update={"experiments": profile.experiments | {"exposure": settings}})
+    fingerprint = phase_fingerprint(profile, phase)
+    fleets = [phase.fleets(changed)[-1] for changed in (profile, other)]
+    assert fleets[0].id == fleets[1].id
+    one, two = (key_of(p, phase, fingerprint, f) for p, f in zip((profile, other), fleets, strict=True))
+    assert one != two
