@@ -60,11 +60,13 @@ def write_slice(
         smaller = _fewer_units(profile, kept, units)
         changes["experiments"] = {experiment: {"units": units} for experiment in smaller}
         parts.append(f"at most {units} units")
-    if architectures is not None and "poison_rate" in kept:
-        named = profile.settings("poison_rate").architecture
-        if named not in architectures:
-            sized = changes.setdefault("experiments", {}).setdefault("poison_rate", {})
-            sized["architecture"] = architectures[0]
+    if architectures is not None:
+        for experiment in kept:
+            settings = profile.settings(experiment)
+            by_profiles_recipe = hasattr(settings, "architecture") and not hasattr(settings, "learning_rate")
+            if by_profiles_recipe and settings.architecture not in architectures:
+                sized = changes.setdefault("experiments", {}).setdefault(experiment, {})
+                sized["architecture"] = architectures[0]
     changes = {field: value for field, value in changes.items() if value}
     if not changes:
         raise ReproError(

@@ -282,10 +282,12 @@ def _check_pieces(profile: Profile, where: str) -> None:
                 f"{where}: experiments.{name}: missing; a profile sizes every experiment, or says under "
                 "leaves_out why it does not"
             )
-        named = getattr(profile.settings(name), "architecture", None)
+        settings = profile.settings(name)
+        named = getattr(settings, "architecture", None)
         if named is not None:
             _named("architecture", named, f"{where}: experiments.{name}.architecture")
-            if name == "poison_rate" and named not in profile.training.learning_rate:
+            # An experiment without a rate of its own trains by the profile's recipe.
+            if not hasattr(settings, "learning_rate") and named not in profile.training.learning_rate:
                 raise ReproError(f"{where}: training.learning_rate: none for {named!r}, which {name} names")
 
 

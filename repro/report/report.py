@@ -89,7 +89,7 @@ class Report:
     @property
     def left_out(self) -> dict[str, str]:
         """By experiment that the profile does not run, the reason."""
-        return dict(getattr(self.profile, "leaves_out", {}))
+        return self.profile.leaves_out
 
     @cached_property
     def data(self) -> Facts:

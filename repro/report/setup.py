@@ -13,7 +13,7 @@ from repro.report.wording import capital, listing, name, sentence
 def head(report: Report) -> list[str]:
     """The data's edition, where the weights come from, and, of a slice, what it is a slice of and leaves out."""
     profile = report.profile
-    slice_of, left_out = getattr(profile, "slice_of", None), report.left_out
+    slice_of, left_out = profile.slice_of, report.left_out
     facts = [f"Data: {_editions(report)}.", f"Models start from {_weights(profile)}."]
     if slice_of:
         rest = (
@@ -48,7 +48,7 @@ def _editions(report: Report) -> str:
 
 def _weights(profile: Profile) -> str:
     """Where the models' weights come from, in words."""
-    published_weights = [a for a in profile.architectures if _pretrained(profile, a)]
+    published_weights = [a for a in profile.architectures if profile.pretrained.get(a)]
     if not published_weights:
         return "**random weights**, not from published ones as in the paper"
     if len(published_weights) == len(profile.architectures):
@@ -58,12 +58,6 @@ def _weights(profile: Profile) -> str:
         f"**published weights** ({listing([name(a) for a in published_weights])}), as in the paper, and **random "
         f"weights** ({listing([name(a) for a in random])})"
     )
-
-
-def _pretrained(profile: Profile, architecture: str) -> bool:
-    """Whether an architecture starts from published weights; a profile says so of all or of each."""
-    given = getattr(profile, "pretrained", False)
-    return bool(given.get(architecture, False)) if isinstance(given, dict) else bool(given)
 
 
 def departures(report: Report) -> list[str]:
@@ -114,7 +108,7 @@ def _data(report: Report) -> list[str]:
 def _architectures(profile: Profile) -> list[str]:
     by_start: dict[str, list[str]] = {}
     for architecture in profile.architectures:
-        start = "published" if _pretrained(profile, architecture) else "random"
+        start = "published" if profile.pretrained.get(architecture) else "random"
         by_start.setdefault(start, []).append(name(architecture))
     ours = "; ".join(f"{listing(models)}, from {start} weights" for start, models in by_start.items())
     return ["Architectures", f"{listing(published.MODELS)}, from ImageNet weights", ours]
@@ -186,10 +180,9 @@ def _recipe(report: Report) -> list[list[str]]:
 
 def _options(profile: Profile) -> list[list[str]]:
     """The training engine's own options, an architecture or more a line."""
-    given: dict[str, dict[str, Any]] = getattr(profile.training, "options", {})
     alike: dict[str, list[str]] = {}
     for architecture in profile.architectures:
-        if options := given.get(architecture):
+        if options := profile.training.options.get(architecture):
             words = "; ".join(
                 f"{escape(name(key))} {_setting(value)}" for key, value in sorted(options.items())
             )
@@ -199,7 +192,7 @@ def _options(profile: Profile) -> list[list[str]]:
     ours = ". ".join(f"{listing(models)}: {words}" for words, models in alike.items())
     augmented = any(
         key.startswith("augment") and value not in (None, False, "none", 0)
-        for options in given.values()
+        for options in profile.training.options.values()
         for key, value in options.items()
     )
     trigger = ". Augmentation acts on training images that carry the trigger already, and so on the trigger"

@@ -63,8 +63,7 @@ def test_without_evidence_the_head_says_that_no_edition_is_known(empty: Path) ->
     ("pretrained", "wanted"),
     [
         ({}, "**random weights**, not from published ones"),
-        (False, "**random weights**, not from published ones"),
-        (True, "**published weights**, trained on other data"),
+        ({"mlp": False}, "**random weights**, not from published ones"),
         ({"mlp": True, "cnn": True, "cnn_bn": True}, "**published weights**, trained on other data"),
         (
             {"cnn": True},
