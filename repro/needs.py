@@ -12,11 +12,9 @@ from repro import plugins
 from repro.data import describe
 from repro.data.partition import CLEAN_SHARE, POISON_SHARE, TRAIN_SHARE
 from repro.experiments import Phase
-from repro.exposure_runs import EncoderRun, ExposureRun
 from repro.models import Convolution
 from repro.profiles import Profile
 from repro.runs import Defence, Fleet, engine_of
-from repro.targeted_runs import TargetedRun
 from repro.training.recipe import Recipe
 
 Shape = tuple[int, int, int]
@@ -131,13 +129,13 @@ def defence_of(run: Any) -> Defence:
 
 
 def epoch_images(run: Any, count: int) -> int:
-    """How many of ``count`` images a run trains on in an epoch; an image counts once a model."""
-    if isinstance(run, EncoderRun):
-        return max(0, count - run.members - run.nonmembers)
-    if isinstance(run, ExposureRun):
-        return run.members + (run.attack.budget if run.attack else 0)
-    if isinstance(run, TargetedRun):  # a clean, a poisoned and a placebo victim
-        return 3 * run.members + 2 * run.budget
+    """How many of ``count`` images a run trains on in an epoch; an image counts once a model.
+
+    What a run's description says itself (its ``epoch_images``), or a share of the backdoor experiments' partition.
+    """
+    if hasattr(run, "epoch_images"):
+        own: int = run.epoch_images(count)
+        return own
     share = CLEAN_SHARE if run.retraining else POISON_SHARE
     return round(TRAIN_SHARE * round(share * count))
 

@@ -40,3 +40,8 @@ class TargetedRun(Description):
         """Also its architecture, defence and attack."""
         own = {("defence", self.defence.name), ("attack", "feature_collision")}
         return super().pieces() | self.encoder.pieces() | own
+
+    def epoch_images(self, count: int) -> int:
+        """How many images its clean, poisoned and placebo victims train on in an epoch, whatever the ``count``."""
+        del count
+        return 3 * self.members + 2 * self.budget

@@ -128,7 +128,11 @@ def _step(profile: Profile, run: Any, device: Any) -> tuple[float, int]:
     regularisation = Regularisation(
         regularised, torch.full((models,), float(defence.weight)), regularised.OPTIONS | defence.options
     )
-    once = Recipe(recipe.learning_rate, recipe.batch_size, 1, patience=1, options=recipe.options)
+    own = getattr(
+        regularised, "train", None
+    )  # a defence that trains in a way of its own, and stops when told to
+    train, patience = (own, None) if own else (engine.train, 1)
+    once = Recipe(recipe.learning_rate, recipe.batch_size, 1, patience, options=recipe.options)
 
     def split(count: int) -> Split:
         drawn = (
@@ -140,9 +144,9 @@ def _step(profile: Profile, run: Any, device: Any) -> tuple[float, int]:
     def epoch(steps: int) -> float:
         fresh = engine.fresh(piece, shape, classes, seeds, False, device)
         training = split(steps * recipe.batch_size)
-        validation = split(max(1, steps * recipe.batch_size // 4))  # the partition's 80/20
+        validation = None if own else split(max(1, steps * recipe.batch_size // 4))  # the partition's 80/20
         begun = time.perf_counter()
-        engine.train(fresh, pool, training, validation, once, seeds, regularisation)
+        train(fresh, pool, training, validation, once, seeds, regularisation)
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - begun

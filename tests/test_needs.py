@@ -84,7 +84,7 @@ def test_images_of_an_epoch_are_those_of_the_partition(count: int) -> None:
 
 def test_images_of_an_epoch_of_exposure() -> None:
     about = ("u0", Data("digits"), 5)
-    victim = ExposureRun(*about, 3, "mlp", RECIPE, 60, 120, False, (4,), Amplification("dirty_label", 7))
+    victim = ExposureRun(*about, 3, "mlp", RECIPE, 60, 120, "scratch", (4,), Amplification("dirty_label", 7))
     assert epoch_images(victim, 600) == 67
     assert epoch_images(replace(victim, attack=None), 600) == 60
     assert epoch_images(EncoderRun(*about, "mlp", RECIPE, 60, 120), 600) == 420

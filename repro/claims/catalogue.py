@@ -1,8 +1,9 @@
 """The claims as data: every paper's YAML file beside this module, validated when read.
 
 A claim has *parts*, each with a statistic of the evidence (what is compared with what) and a kind (the rule
-that turns its interval into a verdict: `repro.claims.rules`). A claim without parts is *pending*: it says
-which experiment would measure it. A new claim is one new entry; a new paper is one new file.
+that turns its interval into a verdict: `repro.claims.rules`). A claim of kind *table* asserts no direction and
+has no parts: it has figures *beside*, and is reported. A claim with neither is *pending*: it says which
+experiment would measure it. A new claim is one new entry; a new paper is one new file.
 """
 
 import re
@@ -28,6 +29,7 @@ from repro.claims.comparisons import (
 from repro.errors import ReproError
 
 FOLDER = Path(__file__).resolve().parent
+TABLE = "table"
 FAMILY_ERROR = 0.05
 UNITS_HEADLINE = 60
 UNITS = 30
@@ -36,7 +38,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Beside(Data):
-    """A figure computed like a part's and reported with the claim, never judged."""
+    """A figure computed like a part's and reported with the claim, never judged; what a table consists of."""
 
     name: Text
     experiment: Text
@@ -81,7 +83,7 @@ class Part(Data):
 
 
 class Claim(Data):
-    """One assertion of a paper; `paper` and `inventory` come from its file."""
+    """One assertion of a paper, or a comparison it makes; `paper` and `inventory` come from its file."""
 
     id: Annotated[str, Field(pattern=r"^[a-z]+-\d{2,}$")]
     paper: Text
@@ -98,12 +100,24 @@ class Claim(Data):
 
     @model_validator(mode="after")
     def _parts_or_pending(self) -> Self:
-        if bool(self.parts) == (self.pending is not None):
-            raise ValueError("a claim has either parts or pending, not both or neither")
+        if self.is_table and self.parts:
+            raise ValueError(f"a claim of kind {TABLE!r} takes no parts: its figures stand under beside")
+        if bool(self.beside if self.is_table else self.parts) == (self.pending is not None):
+            which = (
+                f"a claim of kind {TABLE!r} has either beside"
+                if self.is_table
+                else "a claim has either parts"
+            )
+            raise ValueError(f"{which} or pending, not both or neither")
         names = [entry.name for entry in self.entries]
         if len(set(names)) != len(names):
             raise ValueError("two parts have the same name")
         return self
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a comparison without an asserted direction, reported and never judged."""
+        return self.kind == TABLE
 
     @property
     def level(self) -> float:

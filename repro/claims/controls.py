@@ -5,6 +5,8 @@ constant). equal and no loss: a difference of the margin planted. exact: one cel
 *reproduced* must be as rare as the rule's error rate; with the effect planted, it must come out reproduced.
 Works on whatever sample it is given: synthetic, or committed evidence.
 
+A table asserts nothing that could be reproduced, and has no control: it fails where a figure is not there.
+
 A level is controlled together with the claim's other parts. Alone it cannot be: permuting widens the interval
 too, and by the rule a wider interval meets the published figure more easily.
 """

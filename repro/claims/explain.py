@@ -6,8 +6,9 @@ from repro.claims.catalogue import Beside, Part, load_claim
 from repro.claims.comparisons import Among, Exact
 from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
-from repro.claims.judge import PartVerdict, judge, read_tables
+from repro.claims.judge import judge, read_tables
 from repro.claims.sample import Measured, draw, wording
+from repro.claims.verdicts import PartVerdict
 from repro.evidence.fingerprint import staleness
 from repro.evidence.table import Table
 

@@ -15,15 +15,16 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_va
 
 from repro.claims.catalogue import Claim, first_problem, load_claims, read_yaml
 from repro.claims.facts import ProfileFacts, profile_facts
-from repro.claims.judge import Verdict, judge, verdicts_path
+from repro.claims.judge import judge, verdicts_path
 from repro.claims.rules import Outcome
+from repro.claims.verdicts import Verdict
 from repro.errors import ReproError
 from repro.evidence.fingerprint import evidence_path, staleness
 from repro.evidence.table import Table, read_table
 
 
 class Expected(BaseModel):
-    """The verdict a claim has today, with the reason wherever it is not reproduced."""
+    """The verdict a claim has today, with the reason wherever it is neither reproduced nor, a table, reported."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +33,7 @@ class Expected(BaseModel):
 
     @model_validator(mode="after")
     def _reason_given(self) -> "Expected":
-        if self.verdict != "reproduced" and not (self.reason and self.reason.strip()):
+        if self.verdict not in ("reproduced", "reported") and not (self.reason and self.reason.strip()):
             raise ValueError(f"a verdict {self.verdict!r} needs a reason")
         return self
 
@@ -142,6 +143,19 @@ class Gate:
                     f"{path}: {verdict.id}: {field} is {committed.get(field)}, but the evidence gives "
                     f"{judged[field]}; `dvc repro` writes it anew"
                 )
+        if verdict.verdict == "reported" and not _same(_figures(committed), _figures(judged)):
+            return (
+                f"{path}: {verdict.id}: its figures are not those that the evidence gives; "
+                "`dvc repro` writes them anew"
+            )
+        return None
+
+
+def _figures(entry: dict[str, Any]) -> list[list[Any]] | None:
+    """Name, estimate, interval and n of each figure of a table's verdict; None where it has no such list."""
+    try:
+        return [[part[key] for key in ("name", "estimate", "interval", "n")] for part in entry["parts"]]
+    except (KeyError, TypeError):
         return None
 
 

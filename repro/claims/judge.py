@@ -2,17 +2,14 @@
 
 The unit is one (partition seed, poison or target class) pair. Within each cell of the grid the estimate is
 the mean paired effect, over cells their plain mean; the interval is Student's t over the units' means at
-level 1 - 0.05 / m. Public contract of verdicts.json, schema version 1: a list of `Verdict`, keys as its
-fields. A part of kind "beside" is reported and never judged: its verdict is null.
+level 1 - 0.05 / m. A table's figures are computed alike, and none is judged.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from repro.claims.catalogue import Beside, Claim, Part, load_claims
 from repro.claims.comparisons import Among, Exact
@@ -21,64 +18,11 @@ from repro.claims.facts import ProfileFacts, profile_facts
 from repro.claims.rules import Outcome, decide, turning
 from repro.claims.sample import Sample, draw, left_out
 from repro.claims.statistics import bootstrap_t_interval, t_interval
+from repro.claims.verdicts import CellEstimate, Interval, PartVerdict, Verdict
 from repro.errors import ReproError
 from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_path
 from repro.evidence.table import Table, read_table
-
-SCHEMA = 1
-Interval = tuple[float, float]
-
-
-class CellEstimate(BaseModel):
-    """One cell of the grid: its mean paired effect over n units, and whether it agrees with the claim."""
-
-    model_config = ConfigDict(frozen=True)
-
-    cell: str
-    estimate: float
-    n: int
-    agrees: bool | None
-
-
-class PartVerdict(BaseModel):
-    """A part's figures in its metric's units: level is the interval's, interval95 and bootstrap are checks.
-
-    turning: by how much the interval would have to move for another verdict.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    kind: Literal["direction", "equal", "no loss", "level", "exact", "beside"]
-    verdict: Outcome | None
-    estimate: float | None = None
-    interval: Interval | None = None
-    interval95: Interval | None = None
-    bootstrap: Interval | None = None
-    level: float
-    n: int = 0
-    minimum: float | None = None
-    margin: float | None = None
-    cells: tuple[CellEstimate, ...] = ()
-    turning: float | None = None
-    reason: str = ""
-
-
-class Verdict(BaseModel):
-    """A claim's verdict. Of several parts, estimate, interval and n are the first's that has the verdict."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    verdict: Outcome
-    estimate: float | None
-    interval: Interval | None
-    level: float
-    n: int
-    published: str | None
-    parts: tuple[PartVerdict, ...]
-    reason: str
 
 
 def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Verdict:
@@ -87,18 +31,12 @@ def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Ver
         return _unjudged(claim, "not applicable", facts.not_applicable[claim.id])
     if claim.pending is not None:
         return _unjudged(claim, "not measured", claim.pending)
-    for experiment in dict.fromkeys(part.experiment for part in claim.parts if _applies(part, facts)):
-        if experiment not in facts.experiments:
-            reason = f"profile {facts.name} does not run experiment {experiment}"
-            return _unjudged(claim, "not measured", reason)
-        if experiment not in tables:
-            raise ReproError(f"{experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it")
-    for part in claim.parts:
-        if _applies(part, facts) and not isinstance(part.statistic, Exact):
-            missing = left_out(part.statistic, tables[part.experiment])
-            if missing:
-                reason = f"profile {facts.name} has no run of {part.experiment} with {missing}"
-                return _unjudged(claim, "not measured", reason)
+    needed = claim.beside if claim.is_table else [part for part in claim.parts if _applies(part, facts)]
+    unmeasured = _unmeasured(claim, needed, tables, facts)
+    if unmeasured:
+        return _unjudged(claim, "not measured", unmeasured)
+    if claim.is_table:
+        return _reported(claim, tables)
     judged = [_judge_part(claim, part, tables, facts) for part in claim.parts]
     shown = [_beside(claim, entry, tables) for entry in claim.beside]
     verdict = _combine([part.verdict for part in judged])
@@ -126,16 +64,45 @@ def _combine(verdicts: list[Outcome | None]) -> Outcome:
     return "reproduced" if all(verdict == "reproduced" for verdict in applicable) else "inconclusive"
 
 
-def _unjudged(claim: Claim, verdict: Outcome, reason: str) -> Verdict:
+def _unmeasured(
+    claim: Claim, needed: Sequence[Part | Beside], tables: Mapping[str, Table], facts: ProfileFacts
+) -> str | None:
+    """What the profile does not measure of what the claim needs; None if nothing."""
+    for experiment in dict.fromkeys(entry.experiment for entry in needed):
+        if experiment not in facts.experiments:
+            return f"profile {facts.name} does not run experiment {experiment}"
+        if experiment not in tables:
+            raise ReproError(f"{experiment}.csv: claim {claim.id}: no such evidence; `dvc repro` makes it")
+    for entry in needed:
+        if not isinstance(entry.statistic, Exact):
+            missing = left_out(entry.statistic, tables[entry.experiment])
+            if missing:
+                return f"profile {facts.name} has no run of {entry.experiment} with {missing}"
+    return None
+
+
+def _reported(claim: Claim, tables: Mapping[str, Table]) -> Verdict:
+    """A table's figures, every one of which must be there."""
+    figures = tuple(_shown(claim, entry, tables[entry.experiment]) for entry in claim.beside)
+    reason = "the comparison is in the report; the paper asserts no direction"
+    n = min(entry.n for entry in figures)
+    if n < claim.units_needed:
+        reason += f" (few units: {n}, where a verdict would need {claim.units_needed})"
+    return _unjudged(claim, "reported", reason, n, figures)
+
+
+def _unjudged(
+    claim: Claim, verdict: Outcome, reason: str, n: int = 0, shown: tuple[PartVerdict, ...] = ()
+) -> Verdict:
     return Verdict(
         id=claim.id,
         verdict=verdict,
         estimate=None,
         interval=None,
         level=claim.level,
-        n=0,
+        n=n,
         published=claim.published,
-        parts=(),
+        parts=shown,
         reason=reason,
     )
 
@@ -246,13 +213,17 @@ def _beside(claim: Claim, entry: Beside, tables: Mapping[str, Table]) -> PartVer
     try:
         if entry.experiment not in tables:
             raise ReproError(f"{entry.experiment}.csv: no such evidence")
-        sample = draw(entry.statistic, tables[entry.experiment], entry.experiment)
+        return _shown(claim, entry, tables[entry.experiment])
     except ReproError as error:
         return PartVerdict(
             name=entry.name, kind="beside", verdict=None, level=claim.level, reason=f"no figure: {error}"
         )
-    figures = _figures(claim, entry.name, sample, None)
-    return figures.model_copy(update={"reason": "shown beside the claim, not judged"})
+
+
+def _shown(claim: Claim, entry: Beside, table: Table) -> PartVerdict:
+    figures = _figures(claim, entry.name, draw(entry.statistic, table, entry.experiment), None)
+    where = "a figure of the table" if claim.is_table else "shown beside the claim"
+    return figures.model_copy(update={"reason": f"{where}, not judged"})
 
 
 def verdicts_path(root: Path, profile_name: str) -> Path:

@@ -4,7 +4,7 @@ direction: reproduced when the interval lies beyond the minimum effect on the cl
 wholly on the other side of zero, or wholly inside the minimum effect. equal: reproduced when inside the
 margin, contradicted when wholly outside. no loss: only a fall counts. level: reproduced when the interval
 meets the published figure widened by the tolerance. Otherwise inconclusive. An end exactly at a threshold
-decides nothing.
+decides nothing. A table asserts nothing that an interval could decide: it is reported.
 """
 
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from repro.claims.catalogue import Part
 from repro.claims.comparisons import Level
 
-Outcome = Literal["reproduced", "contradicted", "inconclusive", "not applicable", "not measured"]
+Outcome = Literal["reproduced", "contradicted", "inconclusive", "reported", "not applicable", "not measured"]
 
 
 class Decision(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from repro.claims.catalogue import Beside, Claim, Part
 from repro.claims.comparisons import Among, Exact
 from repro.claims.explain import statistic_words
-from repro.claims.judge import PartVerdict, Verdict
 from repro.claims.sample import draw
+from repro.claims.verdicts import PartVerdict, Verdict
 from repro.report.markdown import NONE, SPACE, anchor, bullets, details, escape, link, table
 from repro.report.report import Report
 from repro.report.sections import experiment_title
@@ -27,6 +27,7 @@ from repro.report.wording import (
 
 HEADLINES = ("truong-09", "truong-12", "truong-24", "desanctis-08")
 _MEASURED = ("reproduced", "contradicted", "inconclusive")
+_SHOWN = (*_MEASURED, "reported")
 _FOLD = 6
 
 
@@ -37,7 +38,7 @@ def counts(verdicts: Sequence[Verdict]) -> str:
 
 
 def in_order(report: Report) -> list[tuple[Claim | None, Verdict]]:
-    """Every verdict with its claim (None where the claim is gone): headlines, others measured, then the rest."""
+    """Every verdict with its claim (None where that is gone): headlines, others measured, tables, then the rest."""
     pairs = [(report.claims.get(v.id), v) for v in report.verdicts or ()]
 
     def place(pair: tuple[Claim | None, Verdict]) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def in_order(report: Report) -> list[tuple[Claim | None, Verdict]]:
             return 0, HEADLINES.index(judged.id)
         if claim and claim.headline:
             return 1, 0
-        return (2, 0) if judged.verdict in _MEASURED else (3, 0)
+        return (2, 0) if judged.verdict in _MEASURED else (3 if judged.verdict in _SHOWN else 4, 0)
 
     return sorted(pairs, key=place)
 
@@ -69,7 +70,12 @@ def summary(report: Report) -> list[str]:
         if measured
         else ""
     )
-    rest = [v for v in verdicts if v.verdict not in _MEASURED]
+    tables = sum(v.verdict == "reported" for v in verdicts)
+    if tables:
+        first += (
+            f" Not judged but reported, as a comparison of which the paper asserts no direction: {tables}."
+        )
+    rest = [v for v in verdicts if v.verdict not in _SHOWN]
     if rest:
         first += f" Of the others, {counts(rest)}."
     headline = [(c, v) for c, v in in_order(report) if v.id in HEADLINES or (c and c.headline)]
@@ -144,10 +150,10 @@ def _estimate(claim: Claim | None, judged: Verdict) -> str:
 
 
 def one_by_one(report: Report) -> list[str]:
-    """Every claim that was judged, with its parts, cells, and how near its verdict is to turning."""
+    """Every claim that was judged or reported: its parts, cells, and how near its verdict is to turning."""
     blocks = []
     for claim, judged in in_order(report):
-        if judged.verdict in _MEASURED:
+        if judged.verdict in _SHOWN:
             blocks += _claim(report, claim, judged)
     return blocks
 
@@ -164,13 +170,15 @@ def _claim(report: Report, claim: Claim | None, judged: Verdict) -> list[str]:
         ]
         facts.append(f"Rests on: {'; '.join(seen)}")
     blocks = [anchor(judged.id), f"### {title}", escape(claim.text) if claim else "", bullets(facts)]
+    entries = _entries(claim)
     parts = [part for part in judged.parts if part.estimate is not None]
-    if parts:
+    if parts and judged.verdict == "reported":
+        blocks.append(_figures(parts, entries, judged.level))
+    elif parts:
         blocks.append(_parts(parts, judged.level))
     left_out = [part for part in judged.parts if part.estimate is None]
     if left_out:
         blocks.append(bullets(f"{escape(p.name)}: {_outcome(p)}. {_sentence(p.reason)}" for p in left_out))
-    entries = _entries(claim)
     cells = [_cells(report, part, entries.get(part.name)) for part in parts if part.cells]
     if cells:
         lines = sum(len(part.cells) for part in parts)
@@ -215,6 +223,27 @@ def _parts(parts: Sequence[PartVerdict], level: float) -> str:
     return table(header, rows, left=2)
 
 
+def _figures(parts: Sequence[PartVerdict], entries: dict[str, Part | Beside], level: float) -> str:
+    """A table's figures, none of them judged."""
+    rows = []
+    for part in parts:
+        entry = entries.get(part.name)
+        of = metric(entry.statistic.metric, entry.statistic.minus) if isinstance(entry, Beside) else None
+        rows.append(
+            [
+                escape(part.name),
+                text(of),
+                number(part.estimate, 3, signed=True),
+                interval(part.interval),
+                interval(part.interval95),
+                interval(part.bootstrap),
+                f"{part.n:,}",
+            ]
+        )
+    header = ["Figure", "Of", "Estimate", f"{percent(level)} interval", "95 %", "Bootstrap", "n"]
+    return table(header, rows, left=2)
+
+
 def _cells(report: Report, part: PartVerdict, entry: Part | Beside | None) -> list[str]:
     """A part's cells, and how many agree with the claim."""
     head = f"**{escape(part.name)}**"
@@ -242,7 +271,7 @@ def not_measured(report: Report) -> list[str]:
             text(judged.reason),
         ]
         for claim, judged in in_order(report)
-        if judged.verdict not in _MEASURED
+        if judged.verdict not in _SHOWN
     ]
     if not rows:
         return ["Every claim is measured."] if report.verdicts else []

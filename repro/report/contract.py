@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from repro.claims.judge import SCHEMA, PartVerdict, Verdict
+from repro.claims.verdicts import SCHEMA, PartVerdict, Verdict
 from repro.report.markdown import bullets, code, details, escape, table
 
 COLUMNS = {
     "run": "the run's id: a hash of its full description",
-    "phase": "which moment of the run the row is measured at",
+    "phase": "which moment of the run the row is measured at, or what it was run for; rows of a trajectory are means "
+    "over units",
     "unit": "one (partition seed, poison or target class) pair; what intervals are computed over",
     "partition_seed": "seed of the unit's own partition",
     "seed": "seed of initialisation, data order and poison",
@@ -20,15 +21,16 @@ COLUMNS = {
     "poison_rate": "share of the poison class's training images that is supplanted",
     "sources": "one-to-one or many-to-one",
     "source_class": "the single source class, empty for many-to-one",
-    "victim": "the attacked model: from scratch; fine-tuned from a public encoder, all layers (end-to-end); or a head "
-    "on the encoder as it is (frozen)",
+    "victim": "the attacked model: from scratch; fine-tuned from a public encoder, all layers (fine-tuned, "
+    "end-to-end); or a head on the encoder as it is (frozen)",
     "watermark": "opacity at which the target lies over the bases before poisons are crafted from them",
-    "budget": "how many poisons join the training set",
+    "budget": "how many poisons join the training set, 0 without an attack",
     "attack": "the poisoning attack: none, dirty_label or clean_label",
     "regulariser": "the regulariser or defence in training, none without",
-    "weight": "its weight in the loss",
+    "versus": "of a matched row: the defence that the two victims are matched for",
+    "weight": "its weight in the loss, or what takes that place (of dp_sgd the noise multiplier)",
     "learning_rate": "Adam's rate",
-    "epochs": "epochs trained, retraining included in its phase alone",
+    "epochs": "epochs trained, retraining included in its phase alone; of a trajectory, the checkpoint's",
     "poisoned_accuracy": "accuracy on the poison-set's validation split, which is poisoned too",
     "clean_accuracy": "accuracy on the clean-set's validation split; of a targeted attack, the poisoned victim's on "
     "held-out images",
@@ -39,12 +41,14 @@ COLUMNS = {
     "adversarial_images": "how many triggered images ASR is measured on",
     "member_accuracy": "accuracy on the training members",
     "test_accuracy": "accuracy on held-out images",
+    "validation_accuracy": "accuracy on the victim's own validation images, which early stopping looks at",
     "target_accuracy": "the same, images of the target class",
     "other_accuracy": "the same, images of the other classes",
     "auc": "area under the ROC curve of membership inference by M_mem; above 0.5 members score lower",
     "target_auc": "the same among images of the target class",
     "other_auc": "the same among images of the other classes",
     "ties": "share of tied values of M_mem",
+    "epsilon": "the privacy budget spent, at delta 1e-4; empty but for DP-SGD",
     "target_asr": "1 where the poisoned victim reads the target as the base class, else 0",
     "placebo_asr": "the same for a victim trained on the uncrafted bases in place of the poisons: its floor",
     "poison_as_target_rate": "share of poisons that the clean victim reads as the target's class",
@@ -56,6 +60,10 @@ COLUMNS = {
     "feature_ratio": "mean distance of poison and target over that of base and target, in the encoder's features",
     "input_ratio": "mean distance of poison and base over that of base and target, in pixels",
     "placebo_accuracy": "the placebo victim's accuracy on held-out images",
+    "base_image": "the first poison's base as a picture: after an x, 8 bits a value in two hexadecimal digits, rows "
+    "first (height, width, channel); of each condition's first units, else empty",
+    "target_image": "the target, likewise",
+    "poison_image": "the first poison, likewise",
     "check": "which arithmetic or invariant the row checks",
     "gap": "the true label's logit less the others'",
     "computed": "the figure as computed or counted here",
@@ -68,13 +76,14 @@ _RATE = "tpr_at_"
 
 _FIELDS = {
     "id": "the claim, as in the inventory; never changes",
-    "verdict": "reproduced, contradicted, inconclusive, not applicable or not measured",
-    "estimate": "the effect the verdict is on, in the metric's units; null where nothing was measured",
+    "verdict": "reproduced, contradicted, inconclusive, reported, not applicable or not measured",
+    "estimate": "the effect the verdict is on, in the metric's units; null where nothing was measured, or "
+    "nothing is judged (reported)",
     "interval": "its interval at `level`, two numbers or null",
     "level": "1 - 0.05/m, with m the number of that paper's claims",
-    "n": "independent units (or rows, for exact claims)",
+    "n": "independent units (or rows, for exact claims); of a table, the smallest of its figures'",
     "published": "the paper's figure, in words, or null",
-    "parts": "the claim's parts, judged one by one, and after them figures shown beside",
+    "parts": "the claim's parts, judged one by one, and after them figures shown beside; of a table, its figures alone",
     "reason": "why the verdict is what it is",
 }
 _PART_FIELDS = {
@@ -105,6 +114,8 @@ def blocks(columns: Mapping[str, tuple[str, ...]]) -> list[str]:
     blocks = [
         "All of it is plain text in git. Schema version of the verdicts: "
         f"**{SCHEMA}**; fingerprints and provenance carry their own `schema`. A change that breaks a reader raises it.",
+        "Version 2 has one verdict more than version 1: *reported*, of a claim that is a comparison without an "
+        "asserted direction. Its `estimate` and `interval` are null; its `parts` are its figures, of kind `beside`.",
         bullets(
             [
                 "`<profile>/README.md`, `<profile>/figures/`: the report, for people.",

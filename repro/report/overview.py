@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from repro.claims.catalogue import load_claims
-from repro.claims.judge import Verdict
+from repro.claims.verdicts import Verdict
 from repro.evidence.table import read_table
 from repro.report import contract
 from repro.report.claims import HEADLINES
@@ -34,7 +34,9 @@ def overview(root: Path) -> str:
             "the claim's minimum effect or margin (0.05 in adversarial success rate, 0.03 in accuracy, 0.01 in AUC). A "
             "claim with several parts is reproduced only if all are, and contradicted if any is. *Reproduced* is about "
             "the claim's direction or equality on the profile's data; published levels are judged only where a profile "
-            "uses the paper's own data and models.",
+            "uses the paper's own data and models. *Reported* is a comparison, such as a table of defences, of which "
+            "the paper does not say how it comes out: its figures are shown with their intervals, none is judged, and "
+            "it counts neither for the paper nor against it.",
             "## The files, for programs",
             *contract.blocks(_columns(root, profiles)),
         ]

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from repro import plugins
 from repro.claims.catalogue import Claim, load_claims
-from repro.claims.judge import Verdict, verdicts_path
+from repro.claims.judge import verdicts_path
+from repro.claims.verdicts import Verdict
 from repro.data import describe
 from repro.data.datasets import Facts
 from repro.errors import ReproError

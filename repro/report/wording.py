@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from repro.claims.judge import Interval
 from repro.claims.rules import Outcome
+from repro.claims.verdicts import Interval
 from repro.report.markdown import MINUS, NONE, SPACE, code, escape
 from repro.report.published import ARCHITECTURES
 from repro.report.summary import Estimate
@@ -13,6 +13,7 @@ SYMBOLS: dict[Outcome, str] = {
     "reproduced": "\u2714",
     "contradicted": "\u2718",
     "inconclusive": "?",
+    "reported": "\u2261",
     "not applicable": "n/a",
     "not measured": "\u00b7",
 }
@@ -20,6 +21,7 @@ MEANINGS: dict[Outcome, str] = {
     "reproduced": "the interval lies where the claim says, beyond the minimum effect or inside the margin",
     "contradicted": "the interval lies clearly elsewhere: a finding, reported as it is",
     "inconclusive": "the evidence was made and does not decide; neither a pass nor a failure",
+    "reported": "the comparison is in the report; the paper asserts no direction, so that nothing is judged",
     "not applicable": "this profile's data or models cannot test it, for the reason given",
     "not measured": "no experiment of this profile measures it yet",
 }

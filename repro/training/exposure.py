@@ -1,38 +1,33 @@
-"""Train public encoders and their victims, and measure how exposed the victims' members are (desanctis 2.3 to 2.5).
-
-Every unit splits the data into members (the victim's training set), non-members (held out) and a pool, which is the
-attacker's and what the public encoder was trained on.
-"""
+"""Train public encoders and their victims, and measure how exposed the victims' members are (desanctis 2.3 to 2.5)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from repro import plugins
 from repro.attacks import dirty_label, feature_collision
-from repro.data import Dataset, seeded_generator
-from repro.errors import ReproError
+from repro.data import Dataset
 from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
 from repro.metrics.membership import auc, membership_metric, roc_tpr, ties
-from repro.runs import Fleet
-from repro.training.fleet import CENTRE, Regularisation, Split, logits_of, pool_of, train
+from repro.runs import Defence, Fleet
+from repro.training import fleet as plain
+from repro.training.fleet import CENTRE, Split, logits_of
 from repro.training.outcome import Outcome
 from repro.training.seeds import stream
 from repro.training.stack import Stack
+from repro.training.victims import (
+    Parts,
+    View,
+    begun,
+    fresh,
+    images_and_labels,
+    joined,
+    parts_of,
+    regularisation,
+)
 
 FALSE_POSITIVE_RATES = [0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """Indices into the dataset, (K, ...) each, in random order."""
-
-    members: Tensor
-    nonmembers: Tensor
-    pool: Tensor
 
 
 def train_encoders(
@@ -40,13 +35,13 @@ def train_encoders(
 ) -> Outcome:
     """Train a public encoder a run on its pool; records say how well it reads the non-members."""
     runs: Sequence[EncoderRun] = fleet.runs
-    pool, labels = _data(dataset, device)
-    parts = _parts(runs, dataset, device)
-    stack = _fresh(runs, dataset, [run.seed for run in runs], "encoder").to(device)
-    nothing = Regularisation(plugins.load("defence", "none"), torch.zeros(len(runs)), {})
+    pool, labels = images_and_labels(dataset, device)
+    parts = parts_of(runs, dataset, device)
     split = Split(parts.pool, labels[parts.pool])
     seeds = [run.seed for run in runs]
-    trained, _ = train(stack, pool, split, None, runs[0].recipe, seeds, nothing, purpose="encoder")
+    nothing = regularisation([Defence()] * len(runs))
+    blank = fresh(runs, dataset, "encoder", device)
+    trained, _ = plain.train(blank, pool, split, None, runs[0].recipe, seeds, nothing, purpose="encoder")
     correct = logits_of(trained, pool, parts.nonmembers).argmax(-1) == labels[parts.nonmembers]
     accuracies = correct.double().mean(1).tolist()
     records = [{"run": run.id, "test_accuracy": a} for run, a in zip(runs, accuracies, strict=True)]
@@ -56,72 +51,46 @@ def train_encoders(
 def train_victims(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """Train a victim a run; a record holds what was measured at every checkpoint. ``weights``: the encoders'."""
+    """Train a victim a run; a record holds what was measured at every checkpoint. ``weights``: the encoders'.
+
+    A defence that trains in a way of its own (its piece's ``train``) takes the fleet's place; one that promises privacy
+    (its ``epsilon``) has it recorded at each checkpoint.
+    """
     runs: Sequence[ExposureRun] = fleet.runs
-    pool, labels = _data(dataset, device)
-    parts = _parts(runs, dataset, device)
-    stack = _fresh(runs, dataset, [run.seed for run in runs], "victim").to(device)
-    encoders = Stack(stack.blocks, stack.shape, stack.classes, dict(weights)).to(device)
-    if runs[0].fine_tuned:
-        state = encoders.state() | {n: t for n, t in stack.state().items() if n.startswith("head.")}
-        stack = Stack(stack.blocks, stack.shape, stack.classes, state)
-    training = Split(parts.members, labels[parts.members])
+    pool, labels = images_and_labels(dataset, device)
+    parts = parts_of(runs, dataset, device)
+    blank = fresh(runs, dataset, "victim", device)
+    encoders = Stack(blank.blocks, blank.shape, blank.classes, dict(weights)).to(device)
     pool, poison = _poisoned(runs, dataset, parts, encoders, pool, labels)
+    start, view = begun(runs[0].victim, blank, encoders, pool)
+    training = view.split(parts.members, labels[parts.members])
     if poison is not None:
-        training = Split(
-            torch.cat([training.indices, poison.indices], 1), torch.cat([training.labels, poison.labels], 1)
-        )
+        training = joined(training, view.split(poison.indices, poison.labels))
+    defence = regularisation([run.defence for run in runs])
+    promised = getattr(defence.piece, "epsilon", None)
     records: list[dict[str, Any]] = [{"run": run.id, "checkpoints": []} for run in runs]
 
     def observe(epoch: int, members: Tensor, current: Stack) -> None:
-        if epoch in runs[0].checkpoints:
-            for record, measured in zip(records, _exposure(current, pool, labels, parts, runs), strict=True):
-                record["checkpoints"].append({"epoch": epoch} | measured)
+        if epoch not in runs[0].checkpoints:
+            return
+        for run, record, measured in zip(
+            runs, records, _exposure(current, view, labels, parts, runs), strict=True
+        ):
+            if promised:
+                n = training.indices.shape[1]
+                measured["epsilon"] = promised(run.defence.weight, n, run.recipe.batch_size, epoch)
+            record["checkpoints"].append({"epoch": epoch} | measured)
 
-    piece = plugins.load("defence", runs[0].defence.name)
-    regularisation = Regularisation(
-        piece, torch.tensor([run.defence.weight for run in runs]), piece.OPTIONS | runs[0].defence.options
-    )
+    train = getattr(defence.piece, "train", plain.train)
     seeds = [run.seed for run in runs]
-    train(
-        stack, pool, training, None, runs[0].recipe, seeds, regularisation, purpose="victim", observe=observe
-    )
+    train(start, view.pool, training, None, runs[0].recipe, seeds, defence, purpose="victim", observe=observe)
     return Outcome(records)
-
-
-def _data(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
-    return pool_of(torch.from_numpy(dataset.images)).to(device), torch.from_numpy(dataset.labels).to(device)
-
-
-def _parts(
-    runs: Sequence[EncoderRun] | Sequence[ExposureRun], dataset: Dataset, device: torch.device
-) -> _Parts:
-    members, nonmembers = runs[0].members, runs[0].nonmembers
-    if members + nonmembers >= len(dataset.labels):
-        raise ReproError(
-            f"exposure: {members} members and {nonmembers} non-members leave no pool of {len(dataset.labels)} images"
-        )
-    orders = [seeded_generator(f"exposure/{run.seed}").permutation(len(dataset.labels)) for run in runs]
-    order = torch.stack([torch.from_numpy(o) for o in orders]).to(device)
-    return _Parts(
-        order[:, :members], order[:, members : members + nonmembers], order[:, members + nonmembers :]
-    )
-
-
-def _fresh(
-    runs: Sequence[EncoderRun] | Sequence[ExposureRun], dataset: Dataset, seeds: Sequence[int], purpose: str
-) -> Stack:
-    piece = plugins.load("architecture", runs[0].architecture)
-    shape, classes = dataset.images.shape[1:], len(dataset.classes)
-    # Encoder and victim of one unit are drawn apart, so that the victim does not start where the encoder did.
-    drawn = [int(torch.randint(2**62, (1,), generator=stream(seed, purpose))) for seed in seeds]
-    return Stack.initialised(piece.blocks(shape, classes), shape, classes, drawn)
 
 
 def _poisoned(
     runs: Sequence[ExposureRun],
     dataset: Dataset,
-    parts: _Parts,
+    parts: Parts,
     encoders: Stack,
     pool: Tensor,
     labels: Tensor,
@@ -157,7 +126,7 @@ def _poisoned(
 
 
 def _pairs(
-    runs: Sequence[ExposureRun], attack: Amplification, parts: _Parts, labels: Tensor
+    runs: Sequence[ExposureRun], attack: Amplification, parts: Parts, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Base and target image of each poison, (K, budget): pool images of other classes, target-class members in turn."""
     bases, targets = [], []
@@ -171,15 +140,19 @@ def _pairs(
 
 
 def _exposure(
-    stack: Stack, pool: Tensor, labels: Tensor, parts: _Parts, runs: Sequence[ExposureRun]
+    victims: Stack, view: View, labels: Tensor, parts: Parts, runs: Sequence[ExposureRun]
 ) -> list[dict[str, Any]]:
     """What an attacker who sees M_mem learns of each run's members, in all and by the targeted class."""
     scores, correct = [], []
     for indices in (parts.members, parts.nonmembers):
-        logits = logits_of(stack, pool, indices)
+        logits = view.logits(victims, indices)
         scores.append(membership_metric(logits, labels[indices]).cpu())
         correct.append((logits.argmax(-1) == labels[indices]).double().cpu())
     classes = [labels[indices].cpu() for indices in (parts.members, parts.nonmembers)]
+    validated: list[float] = []
+    if runs[0].validation:
+        right = view.reads(victims, parts.validation) == labels[parts.validation]
+        validated = right.double().mean(1).tolist()
     measured = []
     for k, run in enumerate(runs):
         member, nonmember = scores[0][k], scores[1][k]
@@ -198,5 +171,6 @@ def _exposure(
                 "ties": float(ties(member, nonmember)),
             }
             | {f"tpr_at_{rate}": tpr for rate, tpr in zip(FALSE_POSITIVE_RATES, rates, strict=True)}
+            | ({"validation_accuracy": validated[k]} if validated else {})
         )
     return measured

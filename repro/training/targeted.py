@@ -6,57 +6,22 @@ poisoned victim stand a clean one, trained on the members alone, and a placebo, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from repro import plugins
 from repro.attacks import feature_collision
 from repro.data import Dataset
 from repro.errors import ReproError
+from repro.exposure_runs import Victim
 from repro.runs import Fleet
 from repro.targeted_runs import TargetedRun
-from repro.training.exposure import _fresh, _parts
-from repro.training.fleet import CENTRE, Regularisation, Split, logits_of, pool_of, train
+from repro.training.fleet import CENTRE, Split, train
 from repro.training.outcome import Outcome
 from repro.training.seeds import stream
 from repro.training.stack import Stack
-
-
-@dataclass(frozen=True)
-class _Victims:
-    """How a fleet's victims begin and train, and what they see.
-
-    ``pool`` is the pool of what victims see. Of an image's index, ``offsets`` (K, 1) make the row that a member sees.
-    """
-
-    runs: Sequence[TargetedRun]
-    fresh: Stack
-    pool: Tensor
-    offsets: Tensor
-
-    def trained(self, training: Split) -> Stack:
-        """Victims trained on samples whose indices are rows of the pool; all draw from the same streams."""
-        defence = self.runs[0].defence
-        piece = plugins.load("defence", defence.name)
-        weights = torch.tensor([run.defence.weight for run in self.runs])
-        regularisation = Regularisation(piece, weights, piece.OPTIONS | defence.options)
-        seeds = [run.seed for run in self.runs]
-        recipe = self.runs[0].recipe
-        return train(self.fresh, self.pool, training, None, recipe, seeds, regularisation, purpose="victim")[
-            0
-        ]
-
-    def reads(self, victims: Stack, indices: Tensor) -> Tensor:
-        """Classes (K, n) that victims read images as, which are named by their index among all images."""
-        return logits_of(victims, self.pool, indices + self.offsets).argmax(-1)
-
-    @torch.no_grad()
-    def features(self, victims: Stack, indices: Tensor) -> Tensor:
-        """The victims' own features (K, n, D) of images, named as in `reads`."""
-        return victims.hidden(self.pool[indices + self.offsets], training=False)
+from repro.training.victims import begun, fresh, images_and_labels, joined, parts_of, regularisation
 
 
 def train_targeted(
@@ -67,17 +32,16 @@ def train_targeted(
     ReproError where a base class has too few images, or no held-out image qualifies as the target.
     """
     runs: Sequence[TargetedRun] = fleet.runs
-    labels = torch.from_numpy(dataset.labels).to(device)
-    pool = pool_of(torch.from_numpy(dataset.images)).to(device)
+    pool, labels = images_and_labels(dataset, device)
     # The split that the encoders were trained by, and models drawn apart from them.
     public = [run.encoder for run in runs]
-    parts = _parts(public, dataset, device)
-    fresh = _fresh(public, dataset, [run.seed for run in runs], "victim").to(device)
-    encoders = Stack(fresh.blocks, fresh.shape, fresh.classes, dict(weights)).to(device)
+    parts = parts_of(public, dataset, device)
+    blank = fresh(public, dataset, "victim", device)
+    encoders = Stack(blank.blocks, blank.shape, blank.classes, dict(weights)).to(device)
+    kind: Victim = "frozen" if runs[0].frozen else "fine-tuned"
 
-    before = _victims(runs, fresh, encoders, pool)
-    members = Split(parts.members + before.offsets, labels[parts.members])
-    clean = before.trained(members)
+    start, before = begun(kind, blank, encoders, pool)
+    clean = _trained(runs, start, before.pool, before.split(parts.members, labels[parts.members]))
     targets = _targets(runs, parts.nonmembers, labels, before.reads(clean, parts.nonmembers))
     bases = _bases(runs, parts.pool, labels)
     poisons = _poisons(runs, encoders, pool, bases, targets)
@@ -85,10 +49,14 @@ def train_targeted(
     # The poisons of run k are images n + kP to n + (k + 1)P of all images, whoever sees them.
     crafted = torch.arange(len(pool), len(pool) + bases.numel(), device=device).view(bases.shape)
     images = torch.cat([pool, poisons.flatten(0, 1) - CENTRE])
-    after = _victims(runs, fresh, encoders, images)
-    members = Split(parts.members + after.offsets, labels[parts.members])
-    poisoned = after.trained(_joined(members, crafted + after.offsets, labels[bases]))
-    placebo = after.trained(_joined(members, bases + after.offsets, labels[bases]))
+    start, after = begun(kind, blank, encoders, images)
+    members = after.split(parts.members, labels[parts.members])
+
+    def attacked(indices: Tensor) -> Stack:
+        poison = after.split(indices, labels[bases])
+        return _trained(runs, start, after.pool, joined(members, poison))
+
+    poisoned, placebo = attacked(crafted), attacked(bases)
 
     target_class, base_class = labels[targets], labels[bases[:, :1]]
     held_out = labels[parts.nonmembers]
@@ -116,6 +84,7 @@ def train_targeted(
             "target": int(targets[k, 0]),
             "target_class": int(target_class[k, 0]),
             "bases": bases[k].tolist(),
+            "pictures": [_hexadecimal(images[i[k, 0]] + CENTRE) for i in (bases, targets, crafted)],
         }
         | {name: values[k] for name, values in means.items()}
         for k, run in enumerate(runs)
@@ -123,29 +92,16 @@ def train_targeted(
     return Outcome(records)
 
 
-def _victims(runs: Sequence[TargetedRun], fresh: Stack, encoders: Stack, images: Tensor) -> _Victims:
-    """End-to-end: encoders with a fresh head. Frozen: a head alone, that sees its own encoder's features as images."""
-    head = {name: tensor for name, tensor in fresh.state().items() if name.startswith("head.")}
-    nothing = torch.zeros(len(runs), 1, dtype=torch.long, device=images.device)
-    if not runs[0].frozen:
-        tuned = Stack(fresh.blocks, fresh.shape, fresh.classes, encoders.state() | head)
-        return _Victims(runs, tuned, images, nothing)
-    features = _features_of_all(encoders, images)
-    width = features.shape[-1]
-    rows = torch.arange(len(runs), device=images.device)[:, None] * len(images)
-    return _Victims(
-        runs, Stack((), (width, 1, 1), fresh.classes, head), features.reshape(-1, 1, 1, width), rows
-    )
+def _trained(runs: Sequence[TargetedRun], start: Stack, pool: Tensor, training: Split) -> Stack:
+    """Victims trained on samples whose indices are rows of the pool; all draw from the same streams."""
+    seeds, defence = [run.seed for run in runs], regularisation([run.defence for run in runs])
+    return train(start, pool, training, None, runs[0].recipe, seeds, defence, purpose="victim")[0]
 
 
-@torch.no_grad()
-def _features_of_all(encoders: Stack, images: Tensor, batch: int = 512) -> Tensor:
-    """Every encoder's features (K, n, D) of every image."""
-    parts = [
-        encoders.hidden(part.expand(encoders.members, *part.shape), training=False)
-        for part in torch.split(images, batch)
-    ]
-    return torch.cat(parts, 1)
+def _hexadecimal(image: Tensor) -> str:
+    """An image (h, w, c) in [0, 1] at 8 bits a value, two hexadecimal digits each, rows first, after an ``x``."""
+    values: list[int] = (image.clamp(0, 1) * 255).round().flatten().int().tolist()
+    return "x" + bytes(values).hex()
 
 
 def _targets(runs: Sequence[TargetedRun], nonmembers: Tensor, labels: Tensor, read_as: Tensor) -> Tensor:
@@ -191,10 +147,6 @@ def _poisons(
         aim,
         **runs[0].crafting,
     )
-
-
-def _joined(members: Split, indices: Tensor, labels: Tensor) -> Split:
-    return Split(torch.cat([members.indices, indices], 1), torch.cat([members.labels, labels], 1))
 
 
 def _distance(one: Tensor, other: Tensor) -> Tensor:

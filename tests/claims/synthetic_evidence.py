@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from repro.claims.catalogue import Claim, Part, load_claims
+from repro.claims.catalogue import Beside, Claim, Part, load_claims
 from repro.claims.comparisons import Among, Exact, Statistic
 from repro.claims.facts import ProfileFacts
 from repro.evidence.table import Row, Table, table
@@ -19,11 +19,11 @@ def facts_for(claim: Claim, dataset: str | None = None) -> ProfileFacts:
 
 
 def settings() -> list[tuple[str, str | None]]:
-    """Every claim with parts, on other data than the paper's and on each dataset that a part is of."""
+    """Every judged claim (not a table), on other data than the paper's and on each dataset that a part is of."""
     return [
         (claim.id, dataset)
         for claim in load_claims().values()
-        if claim.parts
+        if claim.parts and not claim.is_table
         for dataset in (
             None,
             *sorted({d for part in claim.parts for d in (part.dataset, *part.only_on) if d}),
@@ -70,37 +70,68 @@ def evidence(
     return tables
 
 
-def _grid(entries: list, units: int, generator: np.random.Generator) -> list[Row]:
+def _named(entry: Part | Beside) -> dict[str, dict]:
+    """Columns that an entry tells rows apart by, each with the values it names there."""
+    statistic = entry.statistic
     named: dict[str, dict] = {}
+    conditions = (statistic.treatment, statistic.baseline) if hasattr(statistic, "treatment") else ()
+    for wanted in (statistic.where, *conditions):
+        for column, value in wanted.items():
+            named.setdefault(column, {}).update(dict.fromkeys(value if isinstance(value, list) else [value]))
+    for column in getattr(statistic, "cells", ()):
+        named.setdefault(column, {})
+    if statistic.kind == "range":
+        named.setdefault(statistic.factor, {})
+    return named
+
+
+def _products(entries: list) -> list[dict[str, list]]:
+    """Values by column of each product that the grid consists of: one for entries that tell rows apart alike.
+
+    Rows of one product leave empty what only the entries of another name.
+    """
+    groups: dict[frozenset, list] = {}
+    anywhere = [entry for entry in entries if isinstance(entry.statistic, Among)]
+    for entry in entries:
+        if entry not in anywhere:
+            groups.setdefault(frozenset(_named(entry)), []).append(entry)
+    products, everywhere = [], _union(entries)
+    for group in groups.values() or [[]]:
+        named = _union([entry for entry in entries if entry in group or entry in anywhere])
+        products.append({c: list(v) or list(everywhere[c]) or ["first", "second"] for c, v in named.items()})
+    return products
+
+
+def _union(entries: list) -> dict[str, dict]:
+    union: dict[str, dict] = {}
+    for entry in entries:
+        for column, values in _named(entry).items():
+            union.setdefault(column, {}).update(values)
+    return union
+
+
+def _grid(entries: list, units: int, generator: np.random.Generator) -> list[Row]:
     metrics: dict[str, None] = {}
     of_units: dict[str, None] = {}
     for entry in entries:
         statistic = entry.statistic
-        conditions = (statistic.treatment, statistic.baseline) if hasattr(statistic, "treatment") else ()
-        for wanted in (statistic.where, *conditions):
-            for column, value in wanted.items():
-                named.setdefault(column, {}).update(
-                    dict.fromkeys(value if isinstance(value, list) else [value])
-                )
-        for column in getattr(statistic, "cells", ()):
-            named.setdefault(column, {})
-        if statistic.kind == "range":
-            named.setdefault(statistic.factor, {})
         if statistic.kind == "halves":
             of_units[statistic.factor] = None
         read = [statistic.metric, getattr(statistic, "minus", None), getattr(statistic, "by", None)]
         metrics.update(dict.fromkeys(filter(None, read)))
-    columns = {column: list(values) or ["first", "second"] for column, values in named.items()}
+    products = _products(entries)
+    columns = dict.fromkeys(_union(entries))
     rows: list[Row] = []
     for unit in range(units):
         of_unit = 0.05 * generator.standard_normal()
-        for combination in product(*columns.values()):
+        for named, combination in [(p, c) for p in products for c in product(*p.values())]:
             rows.append(
                 {
                     "run": f"r{len(rows):05d}",
                     "unit": f"u{unit:03d}",
                     **dict.fromkeys(of_units, unit % LEVELS),
-                    **dict(zip(columns, combination, strict=True)),
+                    **columns,
+                    **dict(zip(named, combination, strict=True)),
                 }
             )
             skewed = 0.03 * (generator.gamma(1.0, size=len(metrics)) - 1.0)

@@ -11,8 +11,11 @@ from repro.errors import ReproError
 CLAIMS = load_claims()
 JUDGED = {
     *(f"truong-{n:02d}" for n in range(1, 26)),
-    *(f"desanctis-{n:02d}" for n in range(1, 11)),
+    *(f"desanctis-{n:02d}" for n in range(1, 12)),
+    "desanctis-13",
+    "desanctis-14",
 }
+REPORTED = {"desanctis-12"}
 ENTRY = """\
     title: Retraining lowers ASR
     text: It does.
@@ -35,6 +38,17 @@ PARTS = """\
           cells: [architecture]
 """
 PENDING = "    pending: some experiment\n"
+TABLE = ENTRY.replace("kind: direction", "kind: table")
+BESIDE = """\
+    beside:
+      - name: after against before
+        experiment: trigger_by_model
+        statistic:
+          kind: contrast
+          metric: asr
+          treatment: {phase: retrained}
+          baseline: {phase: poisoned}
+"""
 
 
 def paper_file(folder: Path, *entries: str, head: str = "") -> Path:
@@ -62,7 +76,8 @@ def test_every_claim_of_the_inventory_is_listed_once_and_in_order() -> None:
 
 def test_the_claims_of_the_first_experiments_have_parts_and_the_others_say_what_is_missing() -> None:
     assert {claim.id for claim in CLAIMS.values() if claim.parts} == JUDGED
-    assert all(claim.pending for claim in CLAIMS.values() if claim.id not in JUDGED)
+    assert {claim.id for claim in CLAIMS.values() if claim.is_table and claim.beside} == REPORTED
+    assert all(claim.pending for claim in CLAIMS.values() if claim.id not in JUDGED | REPORTED)
 
 
 def test_headline_claims_need_sixty_units_and_others_thirty() -> None:
@@ -92,6 +107,14 @@ def test_a_new_claim_is_one_new_entry(tmp_path: Path) -> None:
     claims = load_claims(tmp_path)
     assert list(claims) == ["made-01", "made-02"]
     assert claims["made-01"].experiments == ("trigger_by_model",)
+
+
+def test_a_table_has_figures_beside_or_is_pending(tmp_path: Path) -> None:
+    paper_file(tmp_path, TABLE + BESIDE, TABLE + PENDING, ENTRY + PARTS)
+    claims = load_claims(tmp_path)
+    assert [claim.is_table for claim in claims.values()] == [True, True, False]
+    assert claims["made-01"].experiments == ("trigger_by_model",)
+    assert claims["made-01"].pending is None
 
 
 @pytest.mark.parametrize(
@@ -143,6 +166,28 @@ def test_a_new_claim_is_one_new_entry(tmp_path: Path) -> None:
         (
             ENTRY.replace("    title: Retraining lowers ASR\n", "") + PARTS,
             ": claim made-01: title: Field required",
+        ),
+        (
+            TABLE + PARTS,
+            ": claim made-01: a claim of kind 'table' takes no parts: its figures stand under beside",
+        ),
+        (
+            TABLE + PARTS + BESIDE,
+            ": claim made-01: a claim of kind 'table' takes no parts: its figures stand under beside",
+        ),
+        (TABLE, ": claim made-01: a claim of kind 'table' has either beside or pending, not both or neither"),
+        (
+            TABLE + BESIDE + PENDING,
+            ": claim made-01: a claim of kind 'table' has either beside or pending, not both or neither",
+        ),
+        (ENTRY + BESIDE, ": claim made-01: a claim has either parts or pending, not both or neither"),
+        (
+            TABLE.replace("kind: table", "kind: table + level") + BESIDE,
+            ": claim made-01: a claim has either parts or pending, not both or neither",
+        ),
+        (
+            TABLE + BESIDE + BESIDE.replace("    beside:\n", ""),
+            ": claim made-01: two parts have the same name",
         ),
         (ENTRY + "    id: other-01\n" + PARTS, ": claim made-01: id: belongs to the file, not to the claim"),
     ],

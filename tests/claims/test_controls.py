@@ -1,4 +1,7 @@
-"""Every claim with parts has a negative control that is rarely reproduced, and a planted effect that always is."""
+"""Every judged claim has a negative control that is rarely reproduced, and a planted effect that always is.
+
+A table has neither, as it asserts nothing: that it fails without its figures is in `test_tables.py`.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +23,8 @@ from repro.evidence.table import Row, read_table, table
 ROOT = Path(__file__).resolve().parents[2]
 REPETITIONS = 1000
 CLAIMS = load_claims()
-PARTS = [(c, p.name) for c in CLAIMS for p in CLAIMS[c].parts if p.kind != "level"]
+JUDGED = {claim_id: claim for claim_id, claim in CLAIMS.items() if not claim.is_table}
+PARTS = [(c, p.name) for c in JUDGED for p in JUDGED[c].parts if p.kind != "level"]
 
 
 def committed() -> list[tuple[str, str, str]]:
@@ -30,7 +34,7 @@ def committed() -> list[tuple[str, str, str]]:
         facts = profile_facts(ROOT, expected.stem)
         found += [
             (expected.stem, claim_id, part.name)
-            for claim_id in CLAIMS.keys() - facts.not_applicable.keys()
+            for claim_id in JUDGED.keys() - facts.not_applicable.keys()
             for part in applicable(CLAIMS[claim_id], facts.dataset)
             if part.kind != "level" and is_there(expected.stem, part)
         ]

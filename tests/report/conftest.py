@@ -11,11 +11,11 @@ from synthetic_rows import EXPERIMENTS, write_evidence
 
 from repro.claims.catalogue import load_claims
 
-OUTCOMES = ("reproduced", "contradicted", "inconclusive", "not applicable", "not measured")
+OUTCOMES = ("reproduced", "contradicted", "inconclusive", "reported", "not applicable", "not measured")
 
 
 def write_verdicts(root: Path) -> None:
-    """A verdict of every claim, all five outcomes among them, one with a bar and an asterisk in its reason."""
+    """A verdict of every claim, all six outcomes among them, one with a bar and an asterisk in its reason."""
     judged = []
     for index, claim in enumerate(load_claims().values()):
         outcome = OUTCOMES[index % len(OUTCOMES)]
@@ -38,6 +38,7 @@ def write_verdicts(root: Path) -> None:
             "turning": 0.5234,
             "reason": "the interval | lies *here*",
         }
+        figure = part | {"name": "a | figure", "kind": "beside", "verdict": None, "turning": None}
         judged.append(
             {
                 "id": claim.id,
@@ -45,9 +46,9 @@ def write_verdicts(root: Path) -> None:
                 "estimate": -0.6123 if measured else None,
                 "interval": [-0.65, -0.57] if measured else None,
                 "level": claim.level,
-                "n": 60 if measured else 0,
+                "n": 60 if measured or outcome == "reported" else 0,
                 "published": claim.published,
-                "parts": [part] if measured else [],
+                "parts": [part] if measured else [figure] if outcome == "reported" else [],
                 "reason": "the interval | lies *here*" if measured else f"because {outcome}",
             }
         )

@@ -3,15 +3,21 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from repro.claims.catalogue import load_claims
+from repro.claims.catalogue import Beside, Claim, load_claims
+from repro.claims.facts import ProfileFacts
+from repro.claims.judge import judge
 from repro.errors import ReproError
 from repro.evidence.table import read_table, table, write_table
-from repro.report import contract, write_report
+from repro.profiles import load_profile
+from repro.report import claims, contract, write_report
+from repro.report.report import Report
+from repro.report.wording import metric, number
 
 Make = Callable[..., Path]
 SLOW = ("exposure", "tuning", "regularisers", "transparency", "poison_rate")  # their figures take the longest
@@ -77,9 +83,59 @@ def test_verdicts_are_counted_and_said_in_words(written: Path) -> None:
     overview = (written / "README.md").read_text()
     counts = [
         str(verdicts.count(o))
-        for o in ("reproduced", "contradicted", "inconclusive", "not applicable", "not measured")
+        for o in ("reproduced", "contradicted", "inconclusive", "reported", "not applicable", "not measured")
     ]
     assert "| [digits](digits/README.md) | " + " | ".join(counts) + " |" in overview
+
+
+def test_what_is_reported_is_counted_apart_and_stands_with_what_was_measured(written: Path) -> None:
+    verdicts = json.loads((written / "digits" / "verdicts.json").read_text())
+    counted = Counter(v["verdict"] for v in verdicts)
+    judged = sum(counted[o] for o in ("reproduced", "contradicted", "inconclusive"))
+    report = (written / "digits" / "README.md").read_text()
+    short = report.split("## In short")[1].split("## Contents")[0]
+    assert f"{judged} are measured here: {counted['reproduced']} reproduced, " in short
+    assert f"of which the paper asserts no direction: {counted['reported']}. Of the others, " in short
+    assert f"Of the others, {counted['not applicable']} not applicable and " in short
+    unmeasured = report.split("## Not measured yet")[1]
+    one_by_one = report.split("## Claims, one by one")[1].split("## Not measured yet")[0]
+    for verdict in verdicts:
+        place = f'<a id="{verdict["id"]}"></a>'
+        assert (place in one_by_one) == (
+            counted[verdict["verdict"]] > 0 and not verdict["verdict"].startswith("not")
+        )
+        assert (place in unmeasured) == verdict["verdict"].startswith("not")
+    listed = next(v["id"] for v in verdicts if v["verdict"] == "reported")
+    own = one_by_one.split(f'<a id="{listed}"></a>')[1].split("<a id=")[0]
+    assert "Verdict: **\u2261\u00a0reported**. " in own
+    figure = next(line for line in own.splitlines() if line.startswith("| a \\| figure |"))
+    assert [c.strip() for c in figure.split("|")][-2] == "60"
+    assert "not judged" not in figure
+    assert "\u22120.612" in figure
+    assert "| Figure | Of | Estimate |" in own
+    assert "Turns by" not in own
+
+
+def test_the_table_of_a_claim_names_what_each_figure_is_of(project: Make) -> None:
+    root = project(units=4, without=SLOW)
+    source = load_claims()["truong-25"]
+    figures = [{k: getattr(p, k) for k in ("name", "experiment", "statistic")} for p in source.parts]
+    claim = Claim.model_validate(
+        source.model_dump() | {"kind": "table", "parts": (), "beside": [Beside(**f) for f in figures]}
+    )
+    report = Report(root, load_profile("digits", root), {claim.id: claim})
+    verdict = judge(claim, report.tables, ProfileFacts("digits", frozenset(claim.experiments)))
+    path = root / "reports" / "digits" / "verdicts.json"
+    path.write_text(json.dumps([verdict.model_dump(mode="json")]))
+    text = "\n".join(claims.one_by_one(report))
+    for figure, part in zip(verdict.parts, source.parts, strict=True):
+        line = next(line for line in text.splitlines() if line.startswith(f"| {figure.name} |"))
+        assert f"| {metric(part.statistic.metric)} | {number(figure.estimate, 3, signed=True)} |" in line
+        assert line.endswith("| 4 |")
+    assert claims.summary(report)[0].startswith("Not judged but reported, ")
+    assert claims.not_measured(report) == ["Every claim is measured."]
+    (glance,) = claims.at_a_glance(report)
+    assert glance.splitlines()[2].endswith("reported | \u2014 | 4 |")
 
 
 def test_a_missing_experiment_is_said_and_the_others_are_shown(project: Make) -> None:

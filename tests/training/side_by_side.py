@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import torch
-from plain_defences import OPTIONS, START_OF_BETA, slow_loss
+from plain_defences import BOUNDED, DRAWS, OPTIONS, START_OF_BETA, slow_loss
 from plain_loop import PlainModel, Samples, Trained, alone, largest_difference, train_alone
 from torch import Tensor, nn
 
@@ -147,8 +147,8 @@ def both(
             recipe,
             seeds[k],
             slow_loss(defence, weights[k], betas[k]),
-            draws=2 if defence == "manifold_mixup" else 0,
-            own=[betas[k]] if defence == "margin" else [],
+            draws=DRAWS.get(defence, 0),
+            own=[betas[k]] if defence in BOUNDED else [],
             validation=s.alone(s.validation, k),
             purpose=purpose,
         )

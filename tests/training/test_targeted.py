@@ -292,8 +292,12 @@ def test_every_figure_is_what_it_says(
                 ((poisons - bases).flatten(1).norm(dim=1) / (targets - bases).flatten(1).norm(dim=1)).mean()
             ),
         }
-        measured = {n: v for n, v in record.items() if n not in ("run", "target", "target_class", "bases")}
+        described = ("run", "target", "target_class", "bases", "pictures")
+        measured = {n: v for n, v in record.items() if n not in described}
         assert measured == pytest.approx(expected, abs=1e-3)
+        for shown, image in zip(record["pictures"], (bases[0], target[0], poisons[0]), strict=True):
+            values = torch.frombuffer(bytearray.fromhex(shown.removeprefix("x")), dtype=torch.uint8)
+            assert values.tolist() == ((image + 0.5) * 255).round().permute(1, 2, 0).flatten().tolist()
         assert record["run"] == run.id
 
 

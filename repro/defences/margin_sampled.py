@@ -1,0 +1,27 @@
+"""Margin-based contrastive loss on pairs sampled by distance, two an image (desanctis 3.1; Wu et al. 2017)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repro.defences import Batch
+from repro.training import pair_losses
+from repro.training.losses import cross_entropy
+
+# As for the defence `margin`, which sums over all pairs of a batch.
+BETA = 1.2
+OPTIONS: dict[str, Any] = {"alpha": 0.2}
+DRAWS = 2  # which positive of an image, and which negative
+
+
+def learned(members: int) -> dict[str, Tensor]:
+    """The boundary between positive and negative pairs, one a member."""
+    return {"beta": torch.full((members,), BETA)}
+
+
+def loss(batch: Batch, weight: Tensor, alpha: float) -> Tensor:
+    """Training loss (K,)."""
+    beta = batch.parameters["defence.beta"]
+    term = pair_losses.margin_sampled(batch.hidden, batch.labels, alpha, beta, batch.draws)
+    return cross_entropy(batch.logits, batch.labels) + weight * term

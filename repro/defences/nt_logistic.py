@@ -1,0 +1,17 @@
+"""Normalised-temperature logistic loss, NT-Logistic, of labelled pairs (desanctis 2.6, 4.2; Chen et al. 2020)."""
+
+from typing import Any
+
+from torch import Tensor
+
+from repro.defences import Batch
+from repro.training import pair_losses
+from repro.training.losses import cross_entropy
+
+OPTIONS: dict[str, Any] = {"temperature": 0.5}
+
+
+def loss(batch: Batch, weight: Tensor, temperature: float) -> Tensor:
+    """Training loss (K,)."""
+    term = pair_losses.nt_logistic(batch.hidden, batch.labels, temperature)
+    return cross_entropy(batch.logits, batch.labels) + weight * term
