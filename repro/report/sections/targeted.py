@@ -6,6 +6,7 @@ from repro.evidence.table import Table
 from repro.report.figures import BLUE, GREY, VERMILLION, canvas, errorbars, legend_below, look
 from repro.report.markdown import table
 from repro.report.report import Report
+from repro.report.sections._targeted_pictures import pictures
 from repro.report.summary import difference, mean, ordered
 from repro.report.wording import capital, estimate, name
 
@@ -76,6 +77,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "the poison's distance to its base over the target's, in pixels. Under a watermark, the base is the image "
         "without it.",
         _table(conditions, _PLACES),
+        *_pictures(report, conditions),
         *_margin_against_none(conditions),
     ]
 
@@ -113,6 +115,14 @@ def _conditions(evidence: Table) -> list[_Condition]:
 def _table(conditions: list[_Condition], metrics: dict[str, str]) -> str:
     lines = [[*c.words, *(estimate(mean(c.rows, metric)) for metric in metrics)] for c in conditions]
     return table(["Victim", "Poisons", "Watermark", "Defence", *metrics.values()], lines, left=4)
+
+
+def _pictures(report: Report, conditions: list[_Condition]) -> list[str]:
+    """Of those conditions that differ in the defence alone, which meet the same poisons, the first."""
+    first: dict[tuple[str, ...], tuple[str, Table]] = {}
+    for condition in conditions:
+        first.setdefault(tuple(condition.words[:3]), (_poisons(condition), condition.rows))
+    return pictures(report, list(first.values()))
 
 
 def _margin_against_none(conditions: list[_Condition]) -> list[str]:
@@ -157,7 +167,12 @@ def _plot(report: Report, conditions: list[_Condition]) -> str:
 
 
 def _tick(condition: _Condition) -> str:
+    defence = "" if condition.regulariser == "none" else name(condition.regulariser)
+    return "\n".join(filter(None, (_poisons(condition), defence)))
+
+
+def _poisons(condition: _Condition) -> str:
+    """Victim, poisons and watermark, a line each."""
     poisons = f"{condition.budget} poison{'s' if condition.budget > 1 else ''}"
     watermark = f"watermark {condition.watermark:g}" if condition.watermark else ""
-    defence = "" if condition.regulariser == "none" else name(condition.regulariser)
-    return "\n".join(filter(None, (condition.victim, poisons, watermark, defence)))
+    return "\n".join(filter(None, (condition.victim, poisons, watermark)))
