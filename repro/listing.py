@@ -19,6 +19,7 @@ def listing(kind: str | None) -> str:
         "datasets": lambda: _pieces("dataset"),
         "attacks": lambda: _pieces("attack"),
         "triggers": lambda: _pieces("trigger"),
+        "families": lambda: _pieces("family"),
         "defences": lambda: _pieces("defence"),
         "architectures": lambda: _pieces("architecture"),
         "engines": lambda: _pieces("engine"),

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent
 KINDS = {
     "dataset": "data/datasets",
     "trigger": "triggers",
+    "family": "families",
     "attack": "attacks",
     "architecture": "models",
     "engine": "training/engines",

@@ -15,6 +15,7 @@ KINDS = [
     "datasets",
     "attacks",
     "triggers",
+    "families",
     "defences",
     "architectures",
     "engines",
@@ -30,8 +31,9 @@ def names(kind: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", plugins.KINDS)
 def test_every_piece_is_listed_with_its_title(kind: str) -> None:
-    assert names(f"{kind}s") == list(plugins.names(kind))
-    for line in listing(f"{kind}s").splitlines()[1:]:
+    plural = {"family": "families"}.get(kind, f"{kind}s")
+    assert names(plural) == list(plugins.names(kind))
+    for line in listing(plural).splitlines()[1:]:
         assert len(line.split()) > 2, f"{line}: without a title"
 
 

@@ -14,6 +14,7 @@ JUDGED = {
     *(f"desanctis-{n:02d}" for n in range(1, 12)),
     "desanctis-13",
     "desanctis-14",
+    "desanctis-26",
 }
 REPORTED = {"desanctis-12"}
 ENTRY = """\
