@@ -153,7 +153,8 @@ def _compare(profile: Profile) -> list[list[ExposureRun]]:
 
 def _row(run: ExposureRun, phase: str, measured: dict[str, float], name: str, versus: str | None) -> Row:
     row = exposed_row(run, phase, measured) | {"regulariser": name, "versus": versus}
-    return row | {"epsilon": row.get("epsilon")}
+    epsilon = row.pop("epsilon", None)  # of one defence alone, and so the last column for all
+    return row | {"epsilon": epsilon}
 
 
 def _early(record: Record) -> dict[str, float]:

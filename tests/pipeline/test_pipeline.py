@@ -28,8 +28,13 @@ def trained(output: str) -> list[str]:
 def test_it_trains_writes_evidence_verdicts_and_report_and_says_where(finished: Project) -> None:
     evidence = finished.evidence()
     assert sorted(evidence) == [
+        "amplification.csv",
+        "bilevel.csv",
+        "comparative.csv",
         "exposure.csv",
+        "families.csv",
         "membership_metric.csv",
+        "pair_counts.csv",
         "poison_rate.csv",
         "poison_statistics.csv",
         "regularisers.csv",
@@ -87,9 +92,13 @@ def test_changed_training_code_is_trained_anew_and_a_comment_is_not(reproduced: 
     reproduced.change("repro/attacks/dirty_label.py", "shift = ", "shift = 0 + ")
     # Encoders are trained by the same code, and attacks go on from them.
     assert sorted(trained(reproduced.reproduce())) == [
+        "amplification expose",
+        "amplification train",
+        "comparative expose",
+        "comparative train",
+        "comparative tune",
         "exposure expose",
         "exposure train",
-        "targeted attack",
         "targeted train",
     ]
 
