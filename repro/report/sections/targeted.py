@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from repro.evidence.table import Table
+from repro.experiments.targeted import strongest_attempt
 from repro.report.figures import BLUE, GREY, VERMILLION, canvas, errorbars, legend_below, look
 from repro.report.markdown import table
 from repro.report.report import Report
@@ -14,7 +15,7 @@ TITLE = "Targeted clean-label poisoning"
 PLACE = 90
 
 _VICTIMS = ("frozen", "end-to-end")
-_REGULARISERS = ("none", "margin")
+_REGULARISERS = ("none", "margin", "margin_sampled")
 _SUCCESS = {
     "target_asr": "Target read as base, poisons",
     "placebo_asr": "Placebo",
@@ -59,7 +60,8 @@ class _Condition:
 
 def blocks(report: Report, evidence: Table) -> list[str]:
     """Success beside the placebo's, readings, distances, and the margin loss against no defence."""
-    conditions = _conditions(evidence)
+    attacked = evidence.where(phase="attacked")
+    conditions = _conditions(attacked)
     return [
         "Poisons are images of a base class, changed until they collide with one held-out image of another class, the "
         "target, in the features of a public encoder (eq. 1); their label stays the base class. *Frozen* victims "
@@ -78,7 +80,8 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "without it.",
         _table(conditions, _PLACES),
         *_pictures(report, conditions),
-        *_margin_against_none(conditions),
+        *_less_none("The margin loss less no defence", attacked, attacked),
+        *_strongest(evidence, attacked),
     ]
 
 
@@ -125,22 +128,52 @@ def _pictures(report: Report, conditions: list[_Condition]) -> list[str]:
     return pictures(report, list(first.values()))
 
 
-def _margin_against_none(conditions: list[_Condition]) -> list[str]:
+def _less_none(title: str, defended: Table, attacked: Table) -> list[str]:
+    plain = [c for c in _conditions(attacked) if c.regulariser == "none"]
     lines = [
         [
-            *margin.words[:3],
-            *(estimate(difference(margin.rows, none.rows, m), signed=True) for m in _DIFFERENCES),
+            *own.words[:3],
+            *(estimate(difference(own.rows, none.rows, m), signed=True) for m in _DIFFERENCES),
         ]
-        for none in conditions
-        for margin in conditions
-        if none.regulariser == "none"
-        and margin.regulariser == "margin"
-        and none.words[:3] == margin.words[:3]
+        for none in plain
+        for own in _conditions(defended)
+        if own.regulariser != "none" and none.words[:3] == own.words[:3]
     ]
     if not lines:
         return []
     header = ["Victim", "Poisons", "Watermark", *_DIFFERENCES.values()]
-    return ["**The margin loss less no defence**, paired within units:", table(header, lines, left=3)]
+    return [f"**{title}**, paired within units:", table(header, lines, left=3)]
+
+
+def _strongest(evidence: Table, attacked: Table) -> list[str]:
+    """What was tried of the margin loss on the tuning's seeds, and how the chosen attempt does on the evidence's."""
+    attempted, strongest = evidence.where(phase="attempted"), evidence.where(phase="strongest")
+    if not len(attempted) or not len(strongest):
+        return []
+    form, weight = strongest_attempt(evidence)
+    lines = [
+        [
+            _attempt(str(form_tried)),
+            f"{float(str(weight_tried)):g}",
+            *(estimate(mean(rows, metric)) for metric in _DIFFERENCES),
+        ]
+        for form_tried in attempted.values("regulariser")
+        for weight_tried in sorted(map(float, map(str, attempted.values("weight"))))
+        if len(rows := attempted.where(regulariser=form_tried, weight=weight_tried))
+    ]
+    return [
+        f"**The strongest attempt.** Of the margin loss's weights tried, with all pairs and with pairs sampled by "
+        f"distance, {_attempt(form)} at weight {weight:g} left the smallest share of collapsed poisons on the tuning's "
+        "seeds:",
+        table(["Form", "Weight", *_DIFFERENCES.values()], lines, left=1),
+        *_less_none("The strongest attempt less no defence, on the evidence's seeds", strongest, attacked),
+    ]
+
+
+def _attempt(form: str) -> str:
+    return {"none": "no defence", "margin": "all pairs", "margin_sampled": "sampled pairs"}.get(
+        form, name(form)
+    )
 
 
 def _plot(report: Report, conditions: list[_Condition]) -> str:
