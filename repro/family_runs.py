@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from repro.data.partition import POISON_SHARE, TRAIN_SHARE
 from repro.runs import Data, Description, Options, engine_of
 from repro.training.recipe import Recipe
 
@@ -47,6 +48,10 @@ class FamilyRun(Description):
         used = super().pieces() | {("architecture", self.architecture), ("defence", "none")}
         used.add(("engine", engine_of(self.architecture)))
         return used | {("family", family.name) for family in self.measured}
+
+    def epoch_images(self, count: int) -> int:
+        """How many of the dataset's ``count`` images it trains on in an epoch."""
+        return self.members or round(TRAIN_SHARE * round(POISON_SHARE * count))
 
 
 def stacked_alike(run: FamilyRun) -> Any:

@@ -99,7 +99,7 @@ def memory_bytes(profile: Profile, phase: Phase, fleet: Fleet) -> int:
     count, classes = images(profile), profile.classes()
     image_bytes = _FLOAT_BYTES * math.prod(image_shape(profile))
     held = _INTERPRETER_BYTES + count * image_bytes
-    if not trains(phase):
+    if not trains(phase) or not of_architecture(fleet):
         return held
     pool = count + sum(triggered(run, count, classes) for run in fleet.runs)
     weights, engine = weight_bytes(profile, fleet)[0], _engine(fleet.runs[0].architecture)
@@ -112,6 +112,12 @@ def memory_bytes(profile: Profile, phase: Phase, fleet: Fleet) -> int:
 def trains(phase: Phase) -> bool:
     """Whether a phase trains models; those called ``measure`` only count or compute."""
     return phase.name != "measure"
+
+
+def of_architecture(fleet: Fleet) -> bool:
+    """Whether a fleet's models are of a named architecture; others (autoencoders, inner problems) are small, and
+    neither timed nor counted."""
+    return hasattr(fleet.runs[0], "architecture")
 
 
 def recipe_of(run: Any) -> Recipe:

@@ -15,7 +15,7 @@ from repro import plugins
 from repro.evidence.files import write_json
 from repro.experiments import Phase
 from repro.machine import cores
-from repro.needs import defence_of, image_shape, images, most_steps, recipe_of, trains
+from repro.needs import defence_of, image_shape, images, most_steps, of_architecture, recipe_of, trains
 from repro.profiles import Profile
 from repro.runs import Fleet, digest, engine_of
 
@@ -57,7 +57,7 @@ def kind_of(profile: Profile, fleet: Fleet) -> str:
 def at_most(profile: Profile, fleets: list[Fleet], timings: Timings) -> tuple[float, set[str]] | None:
     """(core seconds that fleets take at most, kinds that this rests on); None when a kind of theirs was never timed."""
     seconds, kinds, count = 0.0, set(), images(profile)
-    for fleet in fleets:
+    for fleet in filter(of_architecture, fleets):
         kind = kind_of(profile, fleet)
         if kind not in timings:
             return None
@@ -106,7 +106,7 @@ def _fleets(profile: Profile) -> Iterator[Fleet]:
         phases: tuple[Phase, ...] = plugins.load("experiment", name).EXPERIMENT.phases
         for phase in phases:
             if trains(phase):
-                yield from phase.fleets(profile)
+                yield from filter(of_architecture, phase.fleets(profile))
 
 
 def _step(profile: Profile, run: Any, device: Any) -> tuple[float, int]:

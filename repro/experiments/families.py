@@ -44,7 +44,7 @@ class Settings(Strict):
     epochs: Count
     patience: Count
     families: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
-    ablation: Ablation
+    ablation: Ablation | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -59,6 +59,8 @@ class Settings(Strict):
                     raise ValueError(
                         f"families.{name}: unknown option {option!r} (known: {', '.join(known)})"
                     )
+        if self.ablation is None:
+            return self
         for name in self.ablation.families:
             if name not in self.families:
                 raise ValueError(f"ablation.families: {name!r} is none of families")
@@ -114,13 +116,15 @@ def _poisoned(profile: Profile) -> list[tuple[str, FamilyRun]]:
     """Backdoored runs, and what each varies: ``none`` for the standard ones."""
     s: Settings = profile.settings("families")
     everything = _families(profile)
+    standard = [("none", _run(profile, u, f)) for f in everything for u in _units(profile, s.units)]
+    if s.ablation is None:
+        return standard
     among = [family for family in everything if family.name in s.ablation.families]
     changes: list[tuple[str, dict[str, Any]]] = [
         *(("poison_rate", {"poison_rate": rate}) for rate in s.ablation.poison_rates),
         *(("architecture", {"architecture": name}) for name in s.ablation.architectures),
         *(("members", {"members": members}) for members in s.ablation.members),
     ]
-    standard = [("none", _run(profile, u, f)) for f in everything for u in _units(profile, s.units)]
     return standard + [
         (ablation, replace(_run(profile, unit, family), **change))
         for ablation, change in changes

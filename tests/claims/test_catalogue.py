@@ -11,12 +11,9 @@ from repro.errors import ReproError
 CLAIMS = load_claims()
 JUDGED = {
     *(f"truong-{n:02d}" for n in range(1, 26)),
-    *(f"desanctis-{n:02d}" for n in range(1, 12)),
-    "desanctis-13",
-    "desanctis-14",
-    "desanctis-26",
+    *(f"desanctis-{n:02d}" for n in range(1, 27) if n not in (12, 19)),
 }
-REPORTED = {"desanctis-12"}
+REPORTED = {"desanctis-12", "desanctis-19"}
 ENTRY = """\
     title: Retraining lowers ASR
     text: It does.

@@ -1,0 +1,126 @@
+"""Variational autoencoders (Kingma and Welling 2014), K at once as one set of stacked tensors (desanctis 3).
+
+Encoder and decoder have one hidden layer of ReLUs each; the posterior is a diagonal Gaussian, the prior a standard one.
+Pixels are grey values, not coin tosses, so that the likelihood is Gaussian with a fixed variance about the decoder's
+output, which a sigmoid keeps in [0, 1]. An image's loss is
+
+    sum over pixels of (x - decoded)^2  +  beta KL(posterior, prior),
+
+the beta-VAE's (Higgins et al. 2017): up to constants the bound on the likelihood of variance beta / 2, times beta.
+
+All members share one pool of images; what a member trains on is a row of indices into it, and its random order and
+noise are its own seed's. Its result is that of the same model trained alone, up to rounding.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from repro.training.recipe import Recipe
+from repro.training.seeds import stream
+
+CENTRE = 0.5  # the encoder sees pixels centred about zero
+LAYERS = ("encoder", "posterior", "decoder", "pixels")
+
+
+class Autoencoders:
+    """Parameters of K autoencoders and their two directions.
+
+    ``parameters`` maps ``<layer>.weight`` to (K, inputs, outputs) and ``<layer>.bias`` to (K, 1, outputs), for the
+    layers in ``LAYERS``. The outputs of ``posterior`` are L means, and after them L log variances.
+    """
+
+    def __init__(self, parameters: dict[str, Tensor]) -> None:
+        self.parameters = {n: t.detach().clone().requires_grad_() for n, t in parameters.items()}
+
+    @classmethod
+    def initialised(cls, pixels: int, width: int, latent: int, seeds: Sequence[int]) -> "Autoencoders":
+        """K fresh ones, pixels-width-latent-width-pixels, each drawn from its own seed's stream."""
+        members = [_initial(pixels, width, latent, seed) for seed in seeds]
+        return cls({name: torch.stack([member[name] for member in members]) for name in members[0]})
+
+    @property
+    def members(self) -> int:
+        """K."""
+        return self.parameters["pixels.bias"].shape[0]
+
+    @property
+    def latent(self) -> int:
+        """L, the number of latent dimensions."""
+        return self.parameters["decoder.weight"].shape[1]
+
+    def to(self, device: torch.device) -> "Autoencoders":
+        """A copy on a device."""
+        return Autoencoders({name: tensor.to(device) for name, tensor in self.parameters.items()})
+
+    def member(self, k: int) -> "Autoencoders":
+        """One of them, as a stack of one."""
+        return Autoencoders({name: tensor[k : k + 1] for name, tensor in self.parameters.items()})
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log variances (K, B, L) of the codes of images (K, B, pixels) in [0, 1]."""
+        hidden = self._layer("encoder", images - CENTRE).relu()
+        means, log_variances = self._layer("posterior", hidden).chunk(2, dim=-1)
+        return means, log_variances
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Images (K, B, pixels) in [0, 1] of codes (K, B, L)."""
+        return self._layer("pixels", self._layer("decoder", codes).relu()).sigmoid()
+
+    def _layer(self, name: str, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.parameters[f"{name}.bias"], x, self.parameters[f"{name}.weight"])
+
+
+def _initial(pixels: int, width: int, latent: int, seed: int) -> dict[str, Tensor]:
+    """One autoencoder, by PyTorch's default for linear layers: U(-1, 1) / sqrt(inputs)."""
+    generator = stream(seed, "autoencoder-initialisation")
+    sizes = ((pixels, width), (width, 2 * latent), (latent, width), (width, pixels))
+    state = {}
+    for name, (inputs, outputs) in zip(LAYERS, sizes, strict=True):
+        for part, rows in (("weight", inputs), ("bias", 1)):
+            drawn = torch.rand(rows, outputs, generator=generator)
+            state[f"{name}.{part}"] = (drawn * 2 - 1) / sqrt(inputs)
+    return state
+
+
+def loss(models: Autoencoders, images: Tensor, noise: Tensor, beta: float) -> Tensor:
+    """Each member's mean loss (K,) on images (K, B, pixels), their codes drawn with ``noise`` (K, B, L)."""
+    means, log_variances = models.encode(images)
+    decoded = models.decode(means + noise * (log_variances / 2).exp())
+    error = (images - decoded).square().sum((1, 2))
+    divergence = (means.square() + log_variances.exp() - log_variances - 1).sum((1, 2)) / 2
+    return (error + beta * divergence) / images.shape[1]
+
+
+def train(
+    models: Autoencoders, pool: Tensor, indices: Tensor, recipe: Recipe, beta: float, seeds: Sequence[int]
+) -> Autoencoders:
+    """The models after ``recipe.epochs`` passes of Adam, each over its own images.
+
+    ``pool`` (N, pixels) in [0, 1], ``indices`` (K, n) into it. Batches as a `Recipe` says; nothing stops early.
+    ValueError for a recipe with patience.
+    """
+    if recipe.patience is not None:
+        raise ValueError("an autoencoder trains for all its epochs: there is no early stopping")
+    models = Autoencoders(models.parameters)
+    # The fused update is one pass over memory, and its bias corrections are in float64.
+    optimiser = torch.optim.Adam(models.parameters.values(), lr=recipe.learning_rate, fused=True)
+    orders = [stream(seed, "autoencoder-order") for seed in seeds]
+    noises = [stream(seed, "autoencoder-noise") for seed in seeds]
+    n = indices.shape[1]
+    size = min(recipe.batch_size, n)
+    steps = n // size
+    for _ in range(recipe.epochs):
+        order = torch.stack([torch.randperm(n, generator=g) for g in orders])[:, : steps * size]
+        shuffled = indices.gather(1, order.to(indices.device))
+        drawn = [torch.randn(steps, size, models.latent, generator=g) for g in noises]
+        noise = torch.stack(drawn, dim=1).to(pool.device)
+        for step in range(steps):
+            batch = pool[shuffled[:, step * size : (step + 1) * size]]
+            optimiser.zero_grad()
+            # Members share no parameter, so the gradient of the sum is each member's own.
+            torch.autograd.backward(loss(models, batch, noise[step], beta).sum())
+            optimiser.step()
+    return models
