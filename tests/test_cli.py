@@ -103,7 +103,7 @@ def test_planning_imports_no_training_code(project: Path, timed: bool) -> None:
             "trigger_by_model retrain: its weights of phase train",
         ),
         (["explain", "nope"], "unknown claim 'nope': there are "),
-        (["list", "nope"], "unknown kind 'nope': there are datasets, attacks, triggers, defences, "),
+        (["list", "nope"], "unknown kind 'nope': there are datasets, attacks, triggers, families, "),
         (["fetch", "nope"], "unknown dataset 'nope': there are "),
         (["fetch", "mnist", "--mirror", "gone"], "mirror 'gone': no such folder"),
         (["diff", "gone", "gone"], "gone: no such folder or table"),

@@ -1,10 +1,11 @@
 """What experiments on membership exposure share: settings, encoders of a fleet's victims, rows, matched accuracy."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from repro.errors import ReproError
 from repro.evidence.table import Row
 from repro.experiments import Phase, Record
 from repro.exposure_runs import EncoderRun, ExposureRun
@@ -13,13 +14,11 @@ from repro.runs import Fleet, Options
 from repro.training.recipe import Recipe
 
 LEVELS = 10
+LEAST_OF_CLASS = 5  # on average; with fewer, a class may well have no member at all
 ATTACKS = {
     "dirty_label": "dirty_label",
     "feature_collision": "clean_label",
 }  # pieces, by the documents' names
-
-
-Weights = Annotated[list[Positive], Field(min_length=1)]
 
 
 class Attempt(Strict):
@@ -60,6 +59,24 @@ def encoder_of(run: ExposureRun, s: VictimSettings) -> EncoderRun:
     return EncoderRun(*about, run.members, run.nonmembers, run.validation)
 
 
+def _affordable(profile: Profile, experiment: str, run: ExposureRun) -> None:
+    """Raise ReproError where a class may lack members, or the attacker's pool images for the poisons."""
+    where, classes = f"profile {profile.name}: experiments.{experiment}", profile.classes()
+    for field, held in (("members", run.members), ("nonmembers", run.nonmembers)):
+        if held < LEAST_OF_CLASS * classes:
+            raise ReproError(
+                f"{where}.{field}: {held} images of {classes} classes; at least {LEAST_OF_CLASS} of each"
+            )
+    count = run.data.limit or profile.facts().images
+    pool = count - run.members - run.nonmembers - run.validation
+    others = pool * (classes - 1) // classes
+    if run.attack and run.attack.name == "feature_collision" and run.attack.budget > 0.9 * others:
+        raise ReproError(
+            f"{where}.attacks.feature_collision: {run.attack.budget} poisons, but the attacker's pool has about "
+            f"{max(0, others)} images of other classes"
+        )
+
+
 def expose_phase(name: str, experiment: str, conditions: Any) -> Phase:
     """A phase that trains victims, a fleet from the encoders that phase ``train`` made of the same units.
 
@@ -67,7 +84,10 @@ def expose_phase(name: str, experiment: str, conditions: Any) -> Phase:
     """
 
     def fleets(profile: Profile) -> list[Fleet]:
-        return [fleet for runs in conditions(profile) for fleet in chunks(runs, profile.fleet)]
+        every = conditions(profile)
+        for runs in every:
+            _affordable(profile, experiment, runs[0])
+        return [fleet for runs in every for fleet in chunks(runs, profile.fleet)]
 
     def parent(profile: Profile, fleet: Fleet) -> Fleet:
         return Fleet(tuple(encoder_of(run, profile.settings(experiment)) for run in fleet.runs))
@@ -107,7 +127,7 @@ def matched(own: Record, other: Record) -> dict[str, float]:
 def _at_accuracy(checkpoints: list[dict[str, float]], reached: list[float], level: float) -> dict[str, float]:
     """The measurements when the best accuracy so far first comes to ``level``."""
     after = next((i for i, best in enumerate(reached) if best >= level), len(reached) - 1)
-    if after == 0 or reached[after - 1] >= level:
+    if after == 0:
         return checkpoints[after]
     # Accuracy may have fallen below its best in between: interpolate from the checkpoint that set the best.
     before = reached.index(reached[after - 1])

@@ -25,14 +25,13 @@ from repro.experiments._exposed import (
     AttackSettings,
     Attempt,
     VictimSettings,
-    Weights,
     expose_phase,
     exposed_row,
     matched,
     train_phase,
 )
 from repro.exposure_runs import Amplification, ExposureRun, Victim
-from repro.profiles import Count, Positive, Profile, Strict
+from repro.profiles import Count, Positive, Profile, Strict, Weights
 from repro.runs import Defence, Options
 from repro.training.recipe import Recipe
 

@@ -22,7 +22,7 @@ from repro.training.recipe import Recipe
 
 
 class Ablation(Strict):
-    """How many units, which families, and the values that each ablation takes besides the standard one."""
+    """How many of the units, which families, and the values that each ablation takes besides the standard one."""
 
     units: Count
     families: Names
@@ -70,10 +70,6 @@ class Settings(Strict):
         if self.poison_rate in self.ablation.poison_rates or self.architecture in self.ablation.architectures:
             raise ValueError(
                 "ablation: it varies from the standard poison rate and architecture; it names one"
-            )
-        if self.ablation.units > self.units:
-            raise ValueError(
-                f"ablation.units: {self.ablation.units}, but there are {self.units} to compare with"
             )
         return self
 
@@ -129,7 +125,7 @@ def _poisoned(profile: Profile) -> list[tuple[str, FamilyRun]]:
         (ablation, replace(_run(profile, unit, family), **change))
         for ablation, change in changes
         for family in among
-        for unit in _units(profile, s.ablation.units)
+        for unit in _units(profile, min(s.units, s.ablation.units))
     ]
 
 

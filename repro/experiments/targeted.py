@@ -23,8 +23,8 @@ from pydantic import Field
 
 from repro.evidence.table import Row, Table
 from repro.experiments import Experiment, Phase, Record, Records, units
-from repro.experiments._exposed import Attempt, Weights, chunks
-from repro.profiles import Count, Positive, Profile, Strict
+from repro.experiments._exposed import Attempt, chunks
+from repro.profiles import Count, Positive, Profile, Strict, Weights
 from repro.runs import Defence, Fleet
 from repro.targeted_runs import TargetedRun
 from repro.training.recipe import Recipe

@@ -36,6 +36,7 @@ def _each_once(values: list[V]) -> list[V]:
 
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
 Rates = Annotated[list[Fraction], Field(min_length=1), AfterValidator(_each_once)]
+Weights = Annotated[list[Positive], Field(min_length=1), AfterValidator(_each_once)]
 Alphas = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1), AfterValidator(_each_once)]
 
 
