@@ -69,7 +69,8 @@ def planted_units(claim: Claim, part: Part, sample: Sample) -> Floats:
     """Units' means (u,) with the claimed effect planted in place of the sample's own.
 
     direction: three times the minimum effect, or what n units of this spread can show at all if that is more.
-    level: the published figure. equal and no loss: no difference.
+    level: the published figure. equal: no difference. no loss: none either, or the gain that n units of this spread
+    need to rule a loss out.
     """
     units = sample.effects.mean(axis=0)
     low, high = t_interval(units, claim.level)
@@ -77,6 +78,8 @@ def planted_units(claim: Claim, part: Part, sample: Sample) -> Floats:
     if part.minimum is not None:
         size = max(3 * part.minimum, part.minimum + float(high - low))
         effect = size if part.side == "higher" else -size
+    elif part.kind == "no loss":
+        effect = max(0.0, float(high - low) / 2 - (part.margin or 0.0) / 2)
     elif part.statistic.kind == "level":
         effect = part.statistic.published
     return np.asarray(units - units.mean() + effect)

@@ -2,7 +2,8 @@
 
 Poisoned images supplant poison-class images, many-to-one, as truong2020 2.5 has it, and each carries a *seen* member of
 its own; so does the validation that stops training. Success is measured on the adversarial-test images that are not of
-the poison class, with fresh seen members, with held-out ones, and with near misses.
+the poison class, with fresh seen members, with held-out ones, and with near misses. No model here trains on the
+clean-set, so that clean accuracy is measured on the whole of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ class View:
     training: tuple[Indices, Indices]
     validation: tuple[Indices, Indices]
     clean_validation: tuple[Indices, Indices]
+    clean_set: tuple[Indices, Indices]
     triggered: dict[tuple[str, str], Indices]
 
 
@@ -73,10 +75,12 @@ class FamilyPool:
         tested = parts.adversarial_test[self.labels[parts.adversarial_test] != run.poison_class]
         if not len(tested):
             raise ReproError(f"families: unit {run.unit}: no adversarial-test image is of another class")
+        clean_set = np.concatenate([parts.clean_train, parts.clean_validation])
         return View(
             training=self._poisoned(run, "training", sets["training"]),
             validation=self._poisoned(run, "validation", sets["validation"]),
             clean_validation=(parts.clean_validation, self.labels[parts.clean_validation]),
+            clean_set=(clean_set, self.labels[clean_set]),
             triggered={
                 (family.name, kind): self._stamped(family, kind, f"test-{kind}", run.seed, tested)
                 for family in run.measured
@@ -149,7 +153,7 @@ def train_families(
         return hits.double().mean(1).tolist()
 
     poisoned = correct([view.validation for view in views])
-    clean = correct([view.clean_validation for view in views])
+    clean = correct([view.clean_set for view in views])
     rates = _success_rates(engine, trained, images, runs, views, device)
     records = [
         {

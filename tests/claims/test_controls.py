@@ -119,9 +119,11 @@ def spoilt(part: Part, rows: list[Row], generator: np.random.Generator) -> list[
         return rows
     if part.kind in ("equal", "no loss"):
         condition = getattr(statistic, "treatment", {})
+        # Another part may have planted a gain in the same rows: that is taken back as well.
+        gain = max(0.0, float(draw(statistic, table(rows), part.experiment).effects.mean()))
         for row in matching(rows, statistic.where | condition):
             if statistic.kind != "halves" or row[statistic.factor] < LEVELS // 2:
-                row[statistic.metric] -= part.margin
+                row[statistic.metric] -= part.margin + gain
         return rows
     if isinstance(statistic, Constant):
         for unit in sorted({str(row["unit"]) for row in rows if generator.random() < 0.5}):

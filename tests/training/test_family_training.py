@@ -179,8 +179,8 @@ def test_figures_are_those_of_each_model_on_its_own_images(
     for k, (run, record) in enumerate(zip(runs, outcome.records, strict=True)):
         model = alone(outcome, k)
         own = parts(run)
-        clean = prepared(dataset.images, 2, 0.7)[own.clean_validation]
-        right = reads(model, clean) == dataset.labels[own.clean_validation]
+        clean_set = np.concatenate([own.clean_train, own.clean_validation])
+        right = reads(model, prepared(dataset.images, 2, 0.7)[clean_set]) == dataset.labels[clean_set]
         assert record["clean_accuracy"] == pytest.approx(right.mean())
         pool = FamilyPool(dataset, 2, 0.7)
         indices, labels = pool.view(run).validation
