@@ -29,10 +29,12 @@ def test_every_kind_of_step_is_timed_and_kept(tmp_path: Path, profile: Profile) 
     said: list[str] = []
     count = time_steps(tmp_path, profile, said.append)
     kept = read_timings(tmp_path, "tiny")
-    # Without a defence, with either of two, with the margin loss.
-    assert count == len(kept) == len(said) == 4
+    # Without a defence, with every defence that is tried, and the architectures of an ablation.
+    assert count == len(kept) == len(said)
+    defences = ("none", "logit_squeezing", "snnl", "margin", "margin_sampled", "crl", "dp_sgd")
     assert {(t["architecture"], t["defence"]) for t in kept.values()} == {
-        ("mlp", defence) for defence in ("none", "logit_squeezing", "snnl", "margin")
+        *(("mlp", defence) for defence in defences),
+        ("cnn_small", "none"),
     }
     assert all(0 < t["seconds"] < 1 and t["steps"] >= 1 for t in kept.values())
     assert said[0].startswith("mlp, none, batches of 32: ")

@@ -118,7 +118,8 @@ def test_a_claim_without_entry_and_an_entry_without_claim_fail(root: Path) -> No
     gate = Gate(root, "digits")
     assert gate.ids == (*CLAIMS, "truong-99")
     assert gate.failure("desanctis-23") == (
-        f"{path}: claim desanctis-23 has no entry; today it is not measured ({CLAIMS['desanctis-23'].pending})"
+        f"{path}: claim desanctis-23 has no entry; today it is not measured "
+        "(profile digits does not run experiment latent)"
     )
     assert gate.failure("truong-99") == f"{path}: entry truong-99 has no claim; remove it, or correct its id"
 

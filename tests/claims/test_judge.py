@@ -35,8 +35,8 @@ def plain(claim: Claim, **changes: object) -> Claim:
 
 
 def rows_of(claim: Claim, **options: object) -> list[Row]:
-    (listed,) = evidence(claim, **options).values()
-    return list(listed)
+    """Of the experiment that the claim is judged on; others stand behind figures beside it."""
+    return list(evidence(claim, **options)[claim.experiments[0]])
 
 
 def verdict_on(claim: Claim, rows: list[Row], dataset: str | None = None) -> Verdict:
@@ -373,8 +373,9 @@ def test_a_value_that_is_not_among_those_allowed_contradicts() -> None:
 
 
 def test_pending_claims_and_other_profiles_claims_are_not_verdicts() -> None:
-    pending = judge(CLAIMS["desanctis-23"], {}, ProfileFacts("digits", frozenset()))
-    assert (pending.verdict, pending.reason) == ("not measured", CLAIMS["desanctis-23"].pending)
+    waiting = RETRAINING.model_copy(update={"parts": (), "beside": (), "pending": "an experiment"})
+    pending = judge(waiting, {}, ProfileFacts("digits", frozenset()))
+    assert (pending.verdict, pending.reason) == ("not measured", "an experiment")
     elsewhere = judge(RETRAINING, {}, ProfileFacts("digits", frozenset()))
     assert elsewhere.verdict == "not measured"
     assert elsewhere.reason == "profile digits does not run experiment trigger_by_model"
@@ -433,7 +434,9 @@ def test_explain_tells_place_statistic_cells_rows_and_how_near_it_is_to_turning(
         assert line in text.splitlines()
     assert "ResNet-50, square, Flowers, before: not applicable" in text
     assert "ASR left after retraining, above the clean model's: not judged" in text
-    assert "not measured (an experiment on latent" in explain(project, "digits", "desanctis-23")
+    assert "not measured (profile digits does not run experiment latent" in explain(
+        project, "digits", "desanctis-23"
+    )
     assert "30 rows" in explain(project, "digits", "truong-01")
 
 

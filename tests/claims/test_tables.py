@@ -24,6 +24,7 @@ from repro.errors import ReproError
 from repro.evidence.table import Row, Table, read_table, table, write_table
 
 CLAIMS = load_claims()
+FEW = 12  # units: so many that a level of six is in both halves of them
 RETRAINING, SOURCES = CLAIMS["truong-09"].parts[0], CLAIMS["truong-25"].parts[0]
 
 
@@ -77,12 +78,14 @@ def test_its_figures_are_those_that_a_judged_claim_would_have() -> None:
 
 @each_table
 def test_no_evidence_however_it_comes_out_is_for_or_against(claim: Claim) -> None:
+    measured = {getattr(e.statistic, field, None) for e in claim.beside for field in ("metric", "minus")}
     for sign in (-1, 1):
         tables = {
             name: table(
-                {c: sign * 9 * v if isinstance(v, float) else v for c, v in row.items()} for row in rows
+                {c: sign * 9 * v if c in measured and v is not None else v for c, v in row.items()}
+                for row in rows
             )
-            for name, rows in evidence(claim, units=2).items()
+            for name, rows in evidence(claim, units=FEW).items()
         }
         assert judge(claim, tables, facts_for(claim)).verdict == "reported"
 
@@ -113,7 +116,7 @@ def test_a_missing_row_of_any_figure_is_refused(data: st.DataObject) -> None:
 
 @each_table
 def test_a_figure_that_is_no_number_is_refused(claim: Claim) -> None:
-    tables = evidence(claim, units=2)
+    tables = evidence(claim, units=FEW)
     for entry in claim.beside:
         rows = [dict(row) for row in tables[entry.experiment]]
         wanted_rows(entry, rows)[0][entry.statistic.metric] = None
@@ -123,7 +126,7 @@ def test_a_figure_that_is_no_number_is_refused(claim: Claim) -> None:
 
 @each_table
 def test_a_figure_of_a_missing_column_is_refused(claim: Claim) -> None:
-    tables = evidence(claim, units=2)
+    tables = evidence(claim, units=FEW)
     for entry in claim.beside:
         rows = [
             {c: v for c, v in row.items() if c != entry.statistic.metric} for row in tables[entry.experiment]
@@ -135,7 +138,7 @@ def test_a_figure_of_a_missing_column_is_refused(claim: Claim) -> None:
 @each_table
 def test_evidence_that_ought_to_be_there_is_missed(claim: Claim) -> None:
     for experiment in claim.experiments:
-        tables = {name: rows for name, rows in evidence(claim, units=2).items() if name != experiment}
+        tables = {name: rows for name, rows in evidence(claim, units=FEW).items() if name != experiment}
         with pytest.raises(
             ReproError, match=rf"^{experiment}\.csv: claim {claim.id}: no such evidence; `dvc"
         ):
@@ -146,7 +149,7 @@ def test_evidence_that_ought_to_be_there_is_missed(claim: Claim) -> None:
 def test_an_experiment_that_the_profile_does_not_run_leaves_it_unmeasured(claim: Claim) -> None:
     for experiment in claim.experiments:
         facts = ProfileFacts("small", frozenset({*claim.experiments, "tuning"} - {experiment}))
-        verdict = judge(claim, evidence(claim, units=2), facts)
+        verdict = judge(claim, evidence(claim, units=FEW), facts)
         assert_unmeasured(verdict, f"profile small does not run experiment {experiment}")
 
 
@@ -156,7 +159,7 @@ def assert_unmeasured(verdict: Verdict, reason: str) -> None:
 
 
 def test_a_condition_outside_the_grid_leaves_it_unmeasured() -> None:
-    tables = evidence(TABLE, units=2)
+    tables = evidence(TABLE, units=FEW)
     kept = [row for row in tables["sources"] if row["sources"] != "many-to-one"]
     verdict = judge(TABLE, tables | {"sources": table(kept)}, facts_for(TABLE))
     reason = "profile made-up has no run of sources with sources many-to-one"
