@@ -35,6 +35,8 @@ _NAMES = {
     "mlp": "MLP",
     "cnn": "CNN",
     "cnn_bn": "CNN+BN",
+    "cnn_small": "narrow CNN",
+    "cnn_wide": "wide CNN",
     "dirty_label": "dirty-label",
     "clean_label": "clean-label",
     **ARCHITECTURES,

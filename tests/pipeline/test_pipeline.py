@@ -95,11 +95,6 @@ def test_changed_training_code_is_trained_anew_and_a_comment_is_not(reproduced: 
     reproduced.change("repro/attacks/dirty_label.py", "shift = ", "shift = 0 + ")
     # Encoders are trained by the same code, and attacks go on from them.
     assert sorted(trained(reproduced.reproduce())) == [
-        "amplification expose",
-        "amplification train",
-        "comparative expose",
-        "comparative train",
-        "comparative tune",
         "exposure expose",
         "exposure train",
         "targeted train",
