@@ -166,7 +166,9 @@ def _claim(report: Report, claim: Claim | None, judged: Verdict) -> list[str]:
         headline = "; a headline claim" if claim.headline else ""
         facts.insert(0, f"{escape(claim.paper)}, {escape(claim.where)} ({escape(claim.kind)}{headline})")
         seen = [
-            f"{link(experiment_title(report, e), f'#{e}')}, {evidence_link(e)}" for e in claim.experiments
+            f"{link(experiment_title(report, e), f'#{e}')}, {evidence_link(e)}"
+            for e in claim.experiments
+            if e in report.tables
         ]
         facts.append(f"Rests on: {'; '.join(seen)}")
     blocks = [anchor(judged.id), f"### {title}", escape(claim.text) if claim else "", bullets(facts)]

@@ -42,7 +42,7 @@ def test_a_member_equals_the_same_model_trained_alone(architecture: str, defence
 
 
 @pytest.mark.parametrize("defence", ["none", "snnl"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "cnn_wide"])
 def test_in_single_precision_early_losses_agree_and_few_members_part_ways(
     architecture: str, defence: str
 ) -> None:
