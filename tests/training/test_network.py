@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from plain_defences import DEFENCES, DRAWS, OPTIONS, START_OF_BETA, slow_loss
+from plain_defences import BOUNDED, DEFENCES, DRAWS, OPTIONS, START_OF_BETA, slow_loss
 from plain_loop import Samples, Trained, logits_alone, train_alone
 from safetensors.torch import load, save
 from side_by_side import Recorder
@@ -128,7 +128,7 @@ def in_the_loop(
         SEEDS[member],
         slow_loss(defence, WEIGHTS[member], beta),
         draws=DRAWS.get(defence, 0),
-        own=[beta] if defence == "margin" else [],
+        own=[beta] if defence in BOUNDED else [],
         validation=samples(VALIDATION, member),
         purpose=purpose,
     )
