@@ -42,7 +42,7 @@ def test_a_member_equals_the_same_model_trained_alone(architecture: str, defence
 
 
 @pytest.mark.parametrize("defence", ["none", "snnl"])
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "cnn_wide"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_in_single_precision_early_losses_agree_and_few_members_part_ways(
     architecture: str, defence: str
 ) -> None:
@@ -52,7 +52,8 @@ def test_in_single_precision_early_losses_agree_and_few_members_part_ways(
     result = both(s, architecture, defence=defence, seeds=seeds, weights=[0.3] * members)
     losses = torch.stack(result.recorder.losses, 1)
     expected = torch.tensor([t.losses for t in result.trained])
-    early = ((losses - expected).abs() / expected)[:, :4]
+    # With four times the units, one member meets a tie of a ReLU a step sooner.
+    early = ((losses - expected).abs() / expected)[:, : 3 if architecture == "cnn_wide" else 4]
     assert early.max().item() < 1e-5
     differences = sorted(result.differences())
     assert differences[members // 2] < 1e-3
