@@ -193,7 +193,7 @@ def test_a_zip_as_torch_writes_is_refused() -> None:
         b"\0\0\x08\x01\0\0\0\1\5",
         b"\x89PNG\r\n\x1a\n",
         b"\xff\xd8\xff\xe0",
-        gzip.compress(b"x"),
+        gzip.compress(b"x", mtime=0),
         (0x280).to_bytes(8, "little") + b'{"weight":',
         (0x480).to_bytes(8, "little") + b'{"weight":',
     ],

@@ -1,0 +1,36 @@
+"""What a profile cannot have of membership exposure is refused before anything is trained, in one line."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from repro.errors import ReproError
+from repro.experiments._exposed import _affordable
+from repro.exposure_runs import Amplification, ExposureRun
+from repro.runs import Data
+from repro.training.recipe import Recipe
+
+PROFILE: Any = SimpleNamespace(name="made", classes=lambda: 10)
+RUN = ExposureRun(
+    "u0", Data("digits", 600), 1, 0, "mlp", Recipe(0.01, 32, 2), 60, 120, "scratch", (2,), validation=20
+)  # a pool of 400, 360 of them of other classes
+
+
+@pytest.mark.parametrize(("budget", "refused"), [(324, False), (325, True)])
+def test_clean_label_poisons_need_images_of_other_classes(budget: int, refused: bool) -> None:
+    run = replace(RUN, attack=Amplification("feature_collision", budget))
+    if not refused:
+        _affordable(PROFILE, "exposure", run)
+        return
+    line = r"^profile made: experiments.exposure.attacks.feature_collision: 325 poisons, .* about 360 images"
+    with pytest.raises(ReproError, match=line):
+        _affordable(PROFILE, "exposure", run)
+
+
+@pytest.mark.parametrize("field", ["members", "nonmembers"])
+def test_every_class_needs_members_and_nonmembers(field: str) -> None:
+    _affordable(PROFILE, "exposure", replace(RUN, **{field: 50}))
+    with pytest.raises(ReproError, match=rf"experiments.exposure.{field}: 49 images of 10 classes"):
+        _affordable(PROFILE, "exposure", replace(RUN, **{field: 49}))
