@@ -117,18 +117,12 @@ def run(
     profile: Profiled = None,
 ) -> None:
     """Train an experiment's fleets; those already finished are taken from the store."""
-    from repro import plugins
+    from repro.execute import run_phases
+    from repro.lifetime import end_with_dvc
     from repro.profiles import load_profile
 
-    chosen = load_profile(_profile_name(profile), ROOT)
-    phases = plugins.load("experiment", experiment).EXPERIMENT.phases
-    from repro.execute import run_phase
-    from repro.training.process import end_with_dvc, keep_freed_memory
-
     end_with_dvc()
-    keep_freed_memory()
-    for name in [phase] if phase else [p.name for p in phases]:
-        run_phase(ROOT, chosen, experiment, name, _say)
+    run_phases(ROOT, load_profile(_profile_name(profile), ROOT), experiment, phase, _say)
     if phase is None:
         evidence(experiment, profile)
 

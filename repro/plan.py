@@ -1,4 +1,4 @@
-"""The plan of a profile: a fingerprint file a phase, on which DVC's stages depend, and what is still to be done.
+"""The plan of a profile: a fingerprint file an experiment, on which DVC's stages depend, and what is still to be done.
 
 The files change when, and only when, something changes on which that phase's outcome depends; so DVC runs what has to
 run, however the code is spread over files. No training code is imported, and nothing is timed.
@@ -66,7 +66,7 @@ def fingerprints(profile: Profile) -> Fingerprints:
 
 
 def write_plan(root: Path, profile: Profile, known: Fingerprints | None = None) -> None:
-    """Write a file for the data, a phase, a table, the claims and the report below ``data/plan/<profile>/``.
+    """Write a file for the data, an experiment, the claims and the report below ``data/plan/<profile>/``.
 
     ``known``: the profile's ``fingerprints``, where they have been computed already. DVC has stages for every
     experiment: the files of one that the profile leaves out say why.
@@ -83,13 +83,9 @@ def write_plan(root: Path, profile: Profile, known: Fingerprints | None = None) 
     for package in ("claims", "report"):
         write_json(folder / f"{package}.json", {"profile": facts, "files": _files(package)})
     for name, fingerprint in (known or fingerprints(profile)).items():
-        for phase, content in fingerprint["phases"].items():
-            write_json(folder / f"{name}.{phase}.json", content)
-        write_json(folder / f"{name}.evidence.json", fingerprint)
+        write_json(folder / f"{name}.json", fingerprint)
     for name, reason in profile.leaves_out.items():
-        experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
-        for part in (*(phase.name for phase in experiment.phases), "evidence"):
-            write_json(folder / f"{name}.{part}.json", {"left out": reason})
+        write_json(folder / f"{name}.json", {"left out": reason})
 
 
 def costs(root: Path, profile: Profile, known: Fingerprints | None = None) -> list[Cost]:

@@ -12,7 +12,7 @@ from repro.claims.judge import judge
 from repro.evidence.fingerprint import evidence_path
 from repro.evidence.make import make_evidence
 from repro.evidence.table import read_table
-from repro.execute import run_phase
+from repro.execute import run_phases
 from repro.profiles import Profile, load_profile
 
 REASON = "not in this slice"
@@ -35,7 +35,7 @@ def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
 
 def test_it_runs_nothing_and_says_why(tmp_path: Path, part: Profile) -> None:
     said: list[str] = []
-    run_phase(tmp_path, part, "sources", "train", said.append)
+    run_phases(tmp_path, part, "sources", None, said.append)
     assert said == [f"sources train: left out: {REASON}"]
     left = tmp_path / "data" / "runs" / "part" / "sources" / "train" / "left_out.json"
     assert REASON in left.read_text(encoding="utf-8")

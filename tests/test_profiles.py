@@ -233,7 +233,7 @@ def test_profiles_load_and_plan_without_torch(project: Path) -> None:
     )
     assert done.stdout.strip() == "False"
     assert {path.name for path in (project / "data" / "plan" / "digits").iterdir()} >= {
-        f"{name}.evidence.json" for name in plugins.names("experiment") if name in DIGITS["experiments"]
+        f"{name}.json" for name in plugins.names("experiment") if name in DIGITS["experiments"]
     }
 
 

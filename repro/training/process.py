@@ -1,20 +1,15 @@
-"""What a training process sets up: one thread, memory that stays, a device, and an end when its parent ends."""
+"""What a training process sets up: one thread, memory that stays, and a device."""
 
 import ctypes
 import os
-import signal
 import sys
-import threading
-import time
 
-import psutil
 import torch
 from threadpoolctl import threadpool_limits
 
 from repro.errors import ReproError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_POLL_SECONDS = 0.5
 
 
 def prepare() -> None:
@@ -47,25 +42,3 @@ def device(wanted: str) -> torch.device:
 def device_name(chosen: torch.device) -> str:
     """The device as a report names it."""
     return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
-
-
-def end_with(process: psutil.Process) -> None:
-    """End this process soon after another one has ended, however that happened."""
-
-    def watch() -> None:
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(_POLL_SECONDS)
-        os._exit(128 + signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
-
-
-def end_with_dvc() -> None:
-    """End with the ``dvc`` that runs this stage: a killed ``dvc`` stops neither its child nor the shell between."""
-    if "DVC_STAGE" not in os.environ:
-        return
-    for ancestor in psutil.Process().parents():
-        words = [os.path.basename(word) for word in ancestor.cmdline()]
-        if "dvc" in words[:3]:
-            end_with(ancestor)
-            return

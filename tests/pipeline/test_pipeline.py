@@ -67,7 +67,7 @@ def test_a_fresh_clone_trains_again_although_the_evidence_is_there(reproduced: P
     for folder in (".repro", "data", ".dvc/cache"):
         shutil.rmtree(reproduced.root / folder, ignore_errors=True)
     before = reproduced.evidence()
-    status, output = reproduced.run("dvc", "repro", "train@tiny-sources")
+    status, output = reproduced.run("dvc", "repro", "experiment@tiny-sources")
     assert status == 0, output
     assert trained(output) == ["sources train"]
     assert reproduced.evidence() == before
@@ -85,7 +85,7 @@ def test_a_tolerance_and_a_template_train_nothing(reproduced: Project) -> None:
     assert trained(output) == []
     assert "Running stage 'claims@tiny'" in output
     assert "Running stage 'report@tiny'" in output
-    assert "Running stage 'evidence" not in output
+    assert "Running stage 'experiment" not in output
 
 
 def test_changed_training_code_is_trained_anew_and_a_comment_is_not(reproduced: Project) -> None:
@@ -192,16 +192,16 @@ def test_training_beside_training_is_refused_by_the_store(project: Project) -> N
     assert output.strip().splitlines()[-1].startswith("repro: another run (process 4711) is training in")
 
 
+def workers_of(pid: int) -> list[psutil.Process]:
+    """Training processes: they have no name of their own, but a parent that a run has started."""
+    return [worker for server in psutil.Process(pid).children() for worker in server.children()]
+
+
 def test_a_worker_that_is_killed_is_one_clear_line(project: Project) -> None:
     process = project.start("repro", "run", "regularisers", "--phase", "train", "--profile", "tiny")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        workers = [
-            child
-            for child in psutil.Process(process.pid).children()
-            if "multiprocessing.spawn" in " ".join(child.cmdline())
-        ]
-        if workers:
+        if workers := workers_of(process.pid):
             workers[0].kill()
             break
         time.sleep(0.02)

@@ -1,0 +1,97 @@
+"""Training processes of one thread each, started once for all the phases that need them.
+
+They are forked from a server that imports the training code once, while this process, which has to know whether there
+is a GPU, imports PyTorch.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
+from types import TracebackType
+
+import psutil
+
+from repro.errors import WorkerLostError
+from repro.machine import cores
+from repro.progress import Progress
+from repro.training.task import Task, begin_worker, train_task
+
+_LOST = "a training process was killed (out of memory?); finished fleets are kept, run again to go on"
+
+
+class Workers:
+    """As many processes as there are cores, or this one alone where there is a GPU, or a single fleet to train.
+
+    ``device`` is the profile's, ``works`` are the ``module:function`` names of what is to be carried out.
+    """
+
+    def __init__(self, device: str, works: Iterable[str]) -> None:
+        self._device, self._modules = device, sorted({work.partition(":")[0] for work in works})
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A broken pool is left as it is: taking it down can wait for ever, and its processes end with this one.
+        if self._executor and not isinstance(error, WorkerLostError):
+            self._executor.shutdown(wait=error is None, cancel_futures=error is not None)
+
+    def train(self, what: str, tasks: list[Task], say: Callable[[str], None]) -> None:
+        """Train tasks to the end, in whichever order; WorkerLostError when a process is killed meanwhile."""
+        several = min(len(tasks), cores()) > 1 and self._device != "cuda"
+        if several and self._executor is None:
+            self._start_server()
+        from repro.training import process
+
+        several &= process.device(self._device).type != "cuda"
+        progress = Progress(what, len(tasks), "fleets", say)
+        for _ in self._each(tasks) if several else self._alone(tasks):
+            progress.advance()
+
+    def _alone(self, tasks: list[Task]) -> Iterator[str]:
+        from repro.training import process
+
+        process.prepare()
+        return map(train_task, tasks)
+
+    def _each(self, tasks: list[Task]) -> Iterator[str]:
+        try:
+            trained = [self._pool().submit(train_task, task) for task in tasks]
+        except (BrokenProcessPool, OSError, ValueError):
+            # One that is killed while others are being started takes their pipes away, in one of several ways.
+            raise WorkerLostError(_LOST) from None
+        try:
+            for future in as_completed(trained):
+                yield future.result()
+        except BrokenProcessPool:
+            raise WorkerLostError(_LOST) from None
+
+    def _start_server(self) -> None:
+        """Have the server, where this system has one, import training code by itself."""
+        context = _context()
+        if context.get_start_method() == "forkserver":
+            from multiprocessing import forkserver
+
+            context.set_forkserver_preload(["repro.training.process", "safetensors.torch", *self._modules])
+            forkserver.ensure_running()
+
+    def _pool(self) -> ProcessPoolExecutor:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                cores(),
+                mp_context=_context(),
+                initializer=begin_worker,
+                initargs=(os.getpid(), psutil.Process().create_time()),
+            )
+        return self._executor
+
+
+def _context() -> BaseContext:
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if server else "spawn")
