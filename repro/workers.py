@@ -19,6 +19,8 @@ from repro.machine import cores
 from repro.progress import Progress
 from repro.training.task import Task, begin_worker, train_task
 
+# What every worker needs; an optimiser's first step imports the second, which takes as long as the rest of PyTorch.
+_IMPORTED = ("repro.training.process", "torch._dynamo", "safetensors.torch")
 _LOST = "a training process was killed (out of memory?); finished fleets are kept, run again to go on"
 
 
@@ -78,7 +80,7 @@ class Workers:
         if context.get_start_method() == "forkserver":
             from multiprocessing import forkserver
 
-            context.set_forkserver_preload(["repro.training.process", "safetensors.torch", *self._modules])
+            context.set_forkserver_preload([*_IMPORTED, *self._modules])
             forkserver.ensure_running()
 
     def _pool(self) -> ProcessPoolExecutor:
