@@ -19,6 +19,9 @@ from repro.lifetime import end_with
 from repro.runs import Fleet
 
 
+_CLOCK_SECONDS = 5.0  # processes read when another began off the clock, which may be set in between
+
+
 @dataclass(frozen=True)
 class Task:
     """One fleet to train, in values that travel to another process."""
@@ -64,7 +67,7 @@ def begin_worker(parent: int, begun: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         started_by = psutil.Process(parent)
-        same = started_by.create_time() == begun
+        same = abs(started_by.create_time() - begun) < _CLOCK_SECONDS
     except psutil.NoSuchProcess:
         same = False
     if not same:  # it ended while this process was starting
