@@ -18,7 +18,6 @@ from repro.evidence.store import RECORDS, WEIGHTS, Store
 from repro.lifetime import end_with
 from repro.runs import Fleet
 
-
 _CLOCK_SECONDS = 5.0  # processes read when another began off the clock, which may be set in between
 
 
