@@ -34,6 +34,10 @@ def run_phases(root: Path, profile: Profile, name: str, only: str | None, say: S
             folder = phase_folder(root, profile.name, name, phase.name)
             write_json(folder / "left_out.json", {"left out": profile.leaves_out[name]})
         return
+    if profile.device == "cuda":
+        from repro.training import process
+
+        process.device(profile.device)  # where there is none, nothing is touched
     works = [phase.work for phase in phases]
     with Store(root).locked(), Workers(profile.device, works) as workers:
         for phase in phases:

@@ -159,7 +159,7 @@ def test_bad_params_is_one_line(
     [
         ("poison_rate:", "poisen_rate:", "repro/profiles/digits.yaml: poison_rate: Field required"),
         ("poison_rate: 0.1", "poison_rate: 2.0", "repro/profiles/digits.yaml: poison_rate: Input should be"),
-        ("fleet: 60", "fleet: 60\nflets: 3", "repro/profiles/digits.yaml: flets: Extra inputs"),
+        ("fleet: 30", "fleet: 30\nflets: 3", "repro/profiles/digits.yaml: flets: Extra inputs"),
         (
             "size: 3, offset: 1",
             "size: 30, offset: 1",
