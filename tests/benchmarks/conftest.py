@@ -4,10 +4,13 @@ They measure under ``pytest tests/benchmarks -n 0 --benchmark-enable``; otherwis
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from repro.training.process import prepare
 
 # The plain loop that is the fleet's oracle is also what it is timed against.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
@@ -21,6 +24,15 @@ def say(request: pytest.FixtureRequest, benchmark: object) -> Callable[[str], No
     if not getattr(benchmark, "enabled", False):
         return lambda line: None
     return request.config.stash.setdefault(LINES, []).append
+
+
+@pytest.fixture(scope="module")
+def as_training_processes_are() -> Iterator[None]:
+    """One thread and freed memory kept, for all sides alike."""
+    before = torch.get_num_threads()
+    prepare()
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

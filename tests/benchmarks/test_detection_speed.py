@@ -7,7 +7,7 @@ the rounds. The models are untrained: what a step costs does not depend on their
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -18,45 +18,26 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "detection"))
 
+from digits_fleet import DigitsFleet
 from plain_detection import Found, reconstruct_alone
 from plain_loop import alone
 
-from repro import plugins
-from repro.data import load_dataset
 from repro.detection.reconstruct import Search, Triggers, reconstruct
-from repro.training.fleet import Split, pool_of
-from repro.training.process import prepare
-from repro.training.stack import Stack
 
 CLASSES = 10
 BY_LOOP = 4  # problems of the sample
 ROUNDS = {1: 5, 10: 3, 60: 3}
 SEARCH = Search(steps=50)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def as_training_processes_are() -> Iterator[None]:
-    """One thread and keep_freed_memory(), for the fleet and the loop alike."""
-    before = torch.get_num_threads()
-    prepare()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("as_training_processes_are")
 
 
-class Race:
+class Race(DigitsFleet):
     """The problems of K models, each with 273 clean images of its own."""
 
     def __init__(self, architecture: str, members: int, search: Search) -> None:
-        digits = load_dataset("digits", Path())
-        self.images, labels = torch.from_numpy(digits.images), torch.from_numpy(digits.labels)
-        generator = torch.Generator().manual_seed(0)
-        indices = torch.stack(
-            [torch.randperm(len(labels), generator=generator)[:273] for _ in range(members)]
-        )
-        self.clean, self.pool = Split(indices, labels[indices]), pool_of(self.images)
-        blocks = plugins.load("architecture", architecture).blocks((1, 8, 8), CLASSES)
-        self.seeds, self.search = list(range(members)), search
-        self.stack = Stack.initialised(blocks, (1, 8, 8), CLASSES, self.seeds)
+        super().__init__(architecture, members, 273)
+        self.search = search
         self.sample = [(i % members, (3 * i) % CLASSES) for i in range(BY_LOOP)]
         self.in_fleet: Triggers
         self.by_loop: list[Found]
@@ -64,7 +45,7 @@ class Race:
     def fleet(self) -> float:
         """Seconds a problem."""
         start = perf_counter()
-        self.in_fleet = reconstruct(self.stack, self.pool, self.clean, self.seeds, self.search)
+        self.in_fleet = reconstruct(self.stack, self.pool, self.split, self.seeds, self.search)
         return (perf_counter() - start) / (len(self.seeds) * CLASSES)
 
     def loop(self) -> float:
@@ -74,8 +55,8 @@ class Race:
         self.by_loop = [
             reconstruct_alone(
                 model,
-                self.images[self.clean.indices[k]],
-                self.clean.labels[k],
+                self.images[self.split.indices[k]],
+                self.split.labels[k],
                 CLASSES,
                 target,
                 self.seeds[k],

@@ -5,7 +5,7 @@ Both sides run in this one process on one thread and take turns round by round; 
 Encoders are trained beforehand for both.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter
@@ -23,7 +23,6 @@ from repro.data import load_dataset
 from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
 from repro.runs import Data, Fleet
 from repro.training.exposure import _pairs, train_encoders, train_victims
-from repro.training.process import prepare
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 from repro.training.victims import fresh, parts_of
@@ -32,14 +31,7 @@ CPU = torch.device("cpu")
 CRAFTING = {"beta": 1.0, "step": 1.0, "iterations": 100}
 PUBLIC = Recipe(0.001, 64, 10)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def as_training_processes_are() -> Iterator[None]:
-    """One thread and keep_freed_memory(), for both sides alike."""
-    before = torch.get_num_threads()
-    prepare()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("as_training_processes_are")
 
 
 def metric_as_printed(logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,22 +6,20 @@ One epoch of 34 batches of 32 digits, cross entropy, on one thread. The loop is 
 the rounds. What is not timed, on either side: building the models and their initial weights.
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import pytest
 import torch
+from digits_fleet import DigitsFleet
 from plain_loop import PlainModel, alone, logits_alone, train_alone
 from torch import Tensor
 
 from repro import plugins
-from repro.data import load_dataset
 from repro.runs import engine_of
-from repro.training.fleet import Regularisation, Split, pool_of, predict, train
-from repro.training.process import prepare
+from repro.training.fleet import Regularisation, predict, train
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
@@ -30,31 +28,14 @@ STACKED = [name for name in plugins.names("architecture") if engine_of(name) == 
 ROUNDS = {1: 21, 10: 7, 50: 5, 180: 3}
 RECIPE = Recipe(learning_rate=0.003, batch_size=32, epochs=1)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def as_training_processes_are() -> Iterator[None]:
-    """One thread and keep_freed_memory(), for the fleet and the loop alike."""
-    before = torch.get_num_threads()
-    prepare()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("as_training_processes_are")
 
 
-class Race:
+class Race(DigitsFleet):
     """K models to be trained both ways."""
 
     def __init__(self, architecture: str, members: int, samples: int) -> None:
-        digits = load_dataset("digits", Path())
-        self.images, labels = torch.from_numpy(digits.images), torch.from_numpy(digits.labels)
-        generator = torch.Generator().manual_seed(0)
-        indices = torch.stack(
-            [torch.randperm(len(labels), generator=generator)[:samples] for _ in range(members)]
-        )
-        self.training = Split(indices, labels[indices])
-        self.pool = pool_of(self.images)
-        blocks = plugins.load("architecture", architecture).blocks((1, 8, 8), 10)
-        self.seeds = list(range(members))
-        self.stack = Stack.initialised(blocks, (1, 8, 8), 10, self.seeds)
+        super().__init__(architecture, members, samples)
         self.undefended = Regularisation(plugins.load("defence", "none"), torch.zeros(members), {})
         self.in_fleet: Stack
         self.by_loop: list[PlainModel]
@@ -62,9 +43,7 @@ class Race:
     def fleet(self) -> float:
         """Seconds that the fleet takes."""
         start = perf_counter()
-        self.in_fleet, _ = train(
-            self.stack, self.pool, self.training, None, RECIPE, self.seeds, self.undefended
-        )
+        self.in_fleet, _ = train(self.stack, self.pool, self.split, None, RECIPE, self.seeds, self.undefended)
         return perf_counter() - start
 
     def loop(self) -> float:
@@ -73,15 +52,15 @@ class Race:
         centred = self.images - 0.5
         start = perf_counter()
         for k, model in enumerate(self.by_loop):
-            samples = centred[self.training.indices[k]], self.training.labels[k]
+            samples = centred[self.split.indices[k]], self.split.labels[k]
             train_alone(model, samples, RECIPE, self.seeds[k])
         return perf_counter() - start
 
     def agreement(self) -> float:
         """Share of training samples on which the two predict the same, over all models."""
-        fleet = predict(self.in_fleet, self.pool, self.training.indices)
+        fleet = predict(self.in_fleet, self.pool, self.split.indices)
         loop: list[Tensor] = [
-            logits_alone(model, self.images[self.training.indices[k]] - 0.5).argmax(1)
+            logits_alone(model, self.images[self.split.indices[k]] - 0.5).argmax(1)
             for k, model in enumerate(self.by_loop)
         ]
         return (fleet == torch.stack(loop)).float().mean().item()

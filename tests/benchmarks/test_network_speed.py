@@ -17,7 +17,7 @@ How long a GPU takes to 94 % on CIFAR-10's own 10,000 test images, trained on it
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -35,7 +35,6 @@ from repro.errors import ReproError
 from repro.training.engines import network as engine
 from repro.training.fleet import Regularisation, Split
 from repro.training.networks import Network, Networks
-from repro.training.process import prepare
 from repro.training.recipe import Recipe
 from repro.training.seeds import stream
 
@@ -54,14 +53,7 @@ GPU_OPTIONS = {
     "weight_decay": 5e-4,
 }
 
-
-@pytest.fixture(autouse=True, scope="module")
-def as_training_processes_are() -> Iterator[None]:
-    """One thread and keep_freed_memory(), for the engine and the loop alike."""
-    before = torch.get_num_threads()
-    prepare()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("as_training_processes_are")
 
 
 class Stored(Dataset[tuple[Tensor, Tensor]]):

@@ -6,22 +6,20 @@ no DataLoader. All sides run in this one process, after the same ``keep_freed_me
 so that a busy machine slows all; ratios are medians over the rounds. Not timed: building the models and their weights.
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import pytest
 import torch
+from digits_fleet import DigitsFleet
 from plain_loop import alone
 from plain_private import train_by_opacus
 
 from repro import plugins
-from repro.data import load_dataset
 from repro.training import fleet, private
-from repro.training.fleet import Regularisation, Split, pool_of
-from repro.training.process import prepare
+from repro.training.fleet import Regularisation
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
@@ -29,37 +27,17 @@ SAMPLES = 330
 ROUNDS = {1: 21, 10: 7, 60: 5}
 RECIPE = Recipe(learning_rate=0.003, batch_size=64, epochs=1)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def as_training_processes_are() -> Iterator[None]:
-    """One thread and keep_freed_memory(), for all sides alike."""
-    before = torch.get_num_threads()
-    prepare()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("as_training_processes_are")
 
 
-class Race:
+class Race(DigitsFleet):
     """K models to be trained in three ways; each takes and returns nothing but the seconds it took."""
-
-    def __init__(self, architecture: str, members: int, samples: int) -> None:
-        digits = load_dataset("digits", Path())
-        self.images, labels = torch.from_numpy(digits.images), torch.from_numpy(digits.labels)
-        generator = torch.Generator().manual_seed(0)
-        indices = torch.stack(
-            [torch.randperm(len(labels), generator=generator)[:samples] for _ in range(members)]
-        )
-        self.training = Split(indices, labels[indices])
-        self.pool = pool_of(self.images)
-        blocks = plugins.load("architecture", architecture).blocks((1, 8, 8), 10)
-        self.seeds = list(range(members))
-        self.stack = Stack.initialised(blocks, (1, 8, 8), 10, self.seeds)
 
     def _seconds(self, train: Callable[..., tuple[Stack, list[int]]], defence: str, weight: float) -> float:
         piece = plugins.load("defence", defence)
         regularisation = Regularisation(piece, torch.full((len(self.seeds),), weight), piece.OPTIONS)
         start = perf_counter()
-        _, epochs = train(self.stack, self.pool, self.training, None, RECIPE, self.seeds, regularisation)
+        _, epochs = train(self.stack, self.pool, self.split, None, RECIPE, self.seeds, regularisation)
         assert epochs == [1] * len(self.seeds)
         return perf_counter() - start
 
@@ -77,7 +55,7 @@ class Race:
         centred = self.images - 0.5
         start = perf_counter()
         for k, model in enumerate(models):
-            samples = centred[self.training.indices[k]], self.training.labels[k]
+            samples = centred[self.split.indices[k]], self.split.labels[k]
             train_by_opacus(model, samples, RECIPE, self.seeds[k], 1.0, 1.0)
         return perf_counter() - start
 
