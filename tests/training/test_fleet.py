@@ -52,9 +52,11 @@ def test_in_single_precision_early_losses_agree_and_few_members_part_ways(
     result = both(s, architecture, defence=defence, seeds=seeds, weights=[0.3] * members)
     losses = torch.stack(result.recorder.losses, 1)
     expected = torch.tensor([t.losses for t in result.trained])
+    early = ((losses - expected).abs() / expected)[:, :4]
+    assert early[:, :3].max().item() < 1e-5
     # With four times the units, one member meets a tie of a ReLU a step sooner.
-    early = ((losses - expected).abs() / expected)[:, : 3 if architecture == "cnn_wide" else 4]
-    assert early.max().item() < 1e-5
+    parted = 1 if (architecture, defence) == ("cnn_wide", "snnl") else 0
+    assert int((early >= 1e-5).any(1).sum()) <= parted
     differences = sorted(result.differences())
     assert differences[members // 2] < 1e-3
     assert sum(d > 1e-2 for d in differences) <= 3
