@@ -12,7 +12,7 @@ from repro.evidence.files import write_json, write_text
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
 from repro.evidence.store import RECORDS, Store
 from repro.evidence.table import checksum
-from repro.profiles import DataSettings, Profile, load_profile
+from repro.profiles import DataSettings, Profile
 
 LOCK = """schema: '2.0'
 stages:
@@ -25,12 +25,6 @@ stages:
       size: 4242
       nfiles: 3
 """
-
-
-@pytest.fixture
-def profile(tmp_path: Path) -> Profile:
-    write_text(tmp_path / "params.yaml", "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n")
-    return load_profile("tiny", tmp_path)
 
 
 def facts(root: Path, profile: Profile) -> dict[str, list[str]]:

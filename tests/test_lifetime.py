@@ -11,12 +11,11 @@ import psutil
 import pytest
 
 
-def python(code: str, **environment: str) -> subprocess.Popen[str]:
+def python(code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | environment,
         start_new_session=True,
     )
 

@@ -8,7 +8,6 @@ import pytest
 from repro import needs, plugins
 from repro.data import load_dataset
 from repro.data.partition import partition
-from repro.evidence.files import write_text
 from repro.experiments import Phase
 from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
 from repro.needs import (
@@ -22,7 +21,7 @@ from repro.needs import (
     triggered,
     weight_bytes,
 )
-from repro.profiles import Profile, load_profile
+from repro.profiles import Profile
 from repro.runs import Backdoor, Data, Fleet, Run, Trigger
 from repro.targeted_runs import TargetedRun
 from repro.training.poisoning import Pool
@@ -39,12 +38,6 @@ def run(rate: float | None, probes: int = 0, **others: object) -> Run:
     probed = tuple(Backdoor(c, TRIGGER, 0.1) for c in range(probes))
     plain = Run("u0", Data("digits"), 5, 5, "mlp", RECIPE, backdoor=attack, probes=probed)
     return replace(plain, **others)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def profile(tmp_path: Path) -> Profile:
-    write_text(tmp_path / "params.yaml", "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n")
-    return load_profile("tiny", tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 15, 9)])

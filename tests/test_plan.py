@@ -22,10 +22,9 @@ from repro.timing import kind_of, timings_path
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    write_text(tmp_path / "params.yaml", "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n")
+def profile(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Profile:
     monkeypatch.setattr(announcing, "cores", lambda: 2)
-    return only(load_profile("tiny", tmp_path), "trigger_by_model")
+    return only(profile, "trigger_by_model")
 
 
 def only(profile: Profile, *names: str, reason: str = "too dear") -> Profile:

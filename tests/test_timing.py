@@ -8,16 +8,15 @@ import pytest
 from repro import plugins, timing
 from repro.evidence.files import write_json, write_text
 from repro.needs import most_steps
-from repro.profiles import Profile, load_profile
+from repro.profiles import Profile
 from repro.runs import Fleet
 from repro.timing import at_most, kind_of, read_timings, time_steps, timings_path
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    write_text(tmp_path / "params.yaml", "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n")
+def profile(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Profile:
     monkeypatch.setattr(timing, "_LEAST_SECONDS", 0.01)
-    return load_profile("tiny", tmp_path)
+    return profile
 
 
 def fleets(profile: Profile, experiment: str, phase: int = 0) -> list[Fleet]:

@@ -15,17 +15,9 @@ from repro.evidence.fingerprint import phase_fingerprint
 from repro.evidence.store import Store, key_of
 from repro.execute import run_phases
 from repro.experiments import Phase
-from repro.profiles import Profile, load_profile
+from repro.profiles import Profile
 from repro.training.task import Task
 from repro.workers import Workers
-
-
-@pytest.fixture
-def profile(tmp_path: Path) -> Profile:
-    (tmp_path / "params.yaml").write_text(
-        "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n", encoding="utf-8"
-    )
-    return load_profile("tiny", tmp_path)
 
 
 def tasks(root: Path, profile: Profile) -> list[Task]:

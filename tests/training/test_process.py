@@ -1,6 +1,5 @@
 """What a training process sets up."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -10,16 +9,6 @@ import torch
 
 from repro.errors import ReproError
 from repro.training import process
-
-
-def python(code: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-        start_new_session=True,
-    )
 
 
 def test_a_training_process_computes_on_one_thread() -> None:
@@ -51,8 +40,10 @@ os.waitpid(without, 0)
 keep_freed_memory()
 kept()
 """
-    output, _ = python(code).communicate(timeout=60)
-    without, kept = map(float, output.split())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    without, kept = map(float, done.stdout.split())
     assert without < 20
     assert kept > 70
 
