@@ -26,7 +26,23 @@ COLUMNS = 26
 MOMENTUM, EPSILON = 0.1, 1e-5  # of batch normalisation
 BETA1, BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8
 
-Memory = namedtuple("Memory", "net tables params gradient first second running acts grads scratch pairs ramp")
+Memory = namedtuple(
+    "Memory",
+    [
+        "net",
+        "tables",
+        "params",
+        "gradient",
+        "first",
+        "second",
+        "running",
+        "acts",
+        "grads",
+        "scratch",
+        "pairs",
+        "ramp",
+    ],
+)
 
 
 @compiled

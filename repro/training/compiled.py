@@ -34,18 +34,10 @@ class Model:
         self.layout = layout(stack.blocks, stack.shape, stack.classes, capacity)
         state = stack.state()
         kind = state["head.weight"].numpy().dtype
-        sizes = self.layout.sizes
-
-        def zeros(buffer: str) -> Array:
-            return np.zeros(sizes[buffer], kind)
-
-        self.memory = passes.Memory(
-            self.layout.net,
-            self.layout.tables,
-            *(zeros("params") for _ in range(4)),
-            *(zeros(name) for name in ("running", "acts", "grads", "scratch", "pairs")),
-            np.arange(self.layout.ramp),
-        )
+        buffers = {name: np.zeros(size, kind) for name, size in self.layout.sizes.items()}
+        moments = {name: np.zeros_like(buffers["params"]) for name in ("gradient", "first", "second")}
+        geometry = {"net": self.layout.net, "tables": self.layout.tables, "ramp": np.arange(self.layout.ramp)}
+        self.memory = passes.Memory(**buffers, **moments, **geometry)
         for name, place in self.layout.places.items():
             place.view(self.memory)[:] = state[name][member].numpy()
 

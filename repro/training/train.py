@@ -22,8 +22,8 @@ def train(
     observe: Observer | None = None,
 ) -> tuple[Stack, list[int]]:
     """The trained stack and how many epochs each model took (``repro.training.fleet`` says what is what)."""
-    engine = compiled if compiled.serves(stack) else fleet
-    return engine.train(stack, pool, training, validation, recipe, seeds, regularisation, purpose, observe)
+    how = (stack, pool, training, validation, recipe, seeds, regularisation, purpose, observe)
+    return compiled.train(*how) if compiled.serves(stack) else fleet.train(*how)
 
 
 def logits_of(stack: Stack, pool: Tensor, indices: Tensor, batch: int = 512) -> Tensor:
