@@ -182,3 +182,9 @@ def _train_compiled(
             }
         )
     return Autoencoders({name: torch.stack([r[name] for r in results]) for name in models.parameters})
+
+
+def warm() -> None:
+    """Compile the kernel's part in this, or load what was compiled before."""
+    start = Autoencoders.initialised(2, 2, 1, [0])
+    train(start, torch.zeros(2, 2), torch.zeros(1, 2, dtype=torch.long), Recipe(0.1, 1, 1), 0.1, [0])

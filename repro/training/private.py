@@ -287,3 +287,11 @@ def _squares(x: Tensor) -> Tensor:
     """Squared norm (K, B) of x (K, B, 1, n)."""
     norms: Tensor = torch.linalg.vector_norm(x, dim=3)
     return norms.squeeze(2).square()
+
+
+def warm() -> None:
+    """Compile the kernel's part in this, or load what was compiled before."""
+    start = Stack.initialised((), (2, 1, 1), 2, [0])
+    samples = Split(torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long))
+    defence = Regularisation(torch, torch.zeros(1), {"clip": 1.0})
+    train(start, torch.zeros(2, 2, 1, 1), samples, None, Recipe(0.1, 1, 1), [0], defence)
