@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch._dynamo  # what an optimiser's first step imports, here before training processes are forked
 from torch import Tensor
 
 from repro.detection.frozen import Frozen
