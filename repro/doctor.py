@@ -1,5 +1,6 @@
 """What this machine has, what a profile needs and costs, and what is stale: for people who ask before they train."""
 
+import json
 import os
 import platform
 import re
@@ -23,6 +24,7 @@ from repro.profiles import Profile
 from repro.progress import duration
 
 DISTRIBUTION = "poisoning-repro"
+RWLOCK = ".dvc/tmp/rwlock"  # who reads and writes what, in DVC's words; empty braces between its commands
 _PIN = re.compile(r"([A-Za-z0-9._-]+)==([^\s;#]+)")
 
 
@@ -129,6 +131,7 @@ def _project(root: Path, profile: Profile) -> list[tuple[str, str]]:
     return [
         ("store", _store(store, root)),
         ("dvc.lock", lock_file(root / "dvc.lock")),
+        *([(RWLOCK, f"damaged; `rm {RWLOCK}` mends it")] if rwlock_damaged(root) else []),
         (
             "gate",
             f"{expected} is {'there' if judged else 'missing: `pytest claims/` does not judge this profile'}",
@@ -165,6 +168,17 @@ def lock_file(path: Path) -> str:
     if "schema" not in content or not isinstance(stages, dict):
         return damaged
     return "whole" if all(map(_is_stage, stages.values())) else damaged
+
+
+def rwlock_damaged(root: Path) -> bool:
+    """Whether DVC was killed while it wrote `RWLOCK`, which it then refuses to read."""
+    try:
+        content = json.loads((root / RWLOCK).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return not isinstance(content, dict)
 
 
 def _is_stage(stage: Any) -> bool:

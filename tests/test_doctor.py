@@ -131,6 +131,25 @@ def test_truncated_lock_file_is_mended_by_git(tmp_path: Path) -> None:
     assert lock_file(path) == "damaged; `git checkout dvc.lock` mends it"
 
 
+@pytest.mark.parametrize("left", [b"", b'{"write": {"data/plan', b"[]", b"\xff\x00"])
+def test_a_truncated_rwlock_is_named_with_what_mends_it(
+    tmp_path: Path, profile: Profile, left: bytes
+) -> None:
+    path = tmp_path / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(left)
+    said = facts(tmp_path, profile)
+    assert said[".dvc/tmp/rwlock"] == ["damaged; `rm .dvc/tmp/rwlock` mends it"]
+
+
+@pytest.mark.parametrize(
+    "whole", ["{}", '{"write": {}, "read": {"params.yaml": [{"pid": 4, "cmd": "repro"}]}}']
+)
+def test_a_whole_rwlock_is_not_worth_a_line(tmp_path: Path, profile: Profile, whole: str) -> None:
+    write_text(tmp_path / ".dvc" / "tmp" / "rwlock", whole)
+    assert ".dvc/tmp/rwlock" not in facts(tmp_path, profile)
+
+
 def test_left_out_experiments_say_why(tmp_path: Path, profile: Profile) -> None:
     kept = {name: settings for name, settings in profile.experiments.items() if name != "exposure"}
     part = profile.model_copy(update={"experiments": kept, "leaves_out": {"exposure": "too dear"}})

@@ -1,6 +1,5 @@
-"""The study of defences: which setting the rule chooses, and the rows that come of the records."""
+"""The study of defences: its grid, and which setting the rule chooses."""
 
-from statistics import fmean
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,8 +9,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from repro import plugins
-from repro.evidence.table import table
-from repro.experiments import Record
 from repro.experiments import mitigation as experiment
 from repro.families import KINDS
 from repro.mitigation_runs import MitigationRun
@@ -102,80 +99,6 @@ def test_a_fleet_is_one_family_with_the_lines_and_the_families_recipe() -> None:
             assert (run.recipe.epochs, run.recipe.patience, run.poison_rate) == (4, 2, 0.5)
             assert (run.pruned, run.weights) == ((8, 16, 24), (0.01, 0.1))
             assert (run.epochs_stopped, run.epochs_retrained) == ((6, 3, 1), (1, 5))
-
-
-def figures(validation: float, success: float) -> dict[str, float]:
-    return {
-        "validation_accuracy": validation,
-        "clean_accuracy": validation - 0.3,
-        "asr_seen": success,
-        "asr_unseen": success / 2,
-    }
-
-
-def record_of(run: MitigationRun, place: int) -> Record:
-    """Accuracy that falls along each line at another pace; and one line that is beyond the budget throughout."""
-    lines = {
-        name: [
-            figures(0.95 - 0.004 * (at + 1) * (i + place % 2), 0.1 * at + place / 100)
-            for at in range(len(line))
-        ]
-        for i, (name, line) in enumerate(experiment.settings_of(run).items())
-    }
-    lines["regularisation"] = [figures(0.9 - at / 100, 0.7 + at / 10) for at in range(2)]
-    return {"run": run.id, "undefended": figures(0.95, 0.9 + place / 100), "lines": lines}
-
-
-@pytest.fixture(scope="module")
-def evidence() -> tuple[Any, list[MitigationRun], dict[str, Record]]:
-    own = profile()
-    runs = runs_of(own)
-    records = {run.id: record_of(run, k) for k, run in enumerate(runs)}
-    return table(experiment.EXPERIMENT.rows(own, {"train": records})), runs, records
-
-
-def test_each_model_has_a_row_without_a_defence_and_one_at_each_chosen_setting(evidence: Any) -> None:
-    rows, runs, records = evidence
-    mitigated = rows.where(phase="mitigated")
-    assert len(mitigated) == len(runs) * 6
-    for run in runs:
-        own = mitigated.where(run=run.id)
-        assert own.values("defence") == ("none", *experiment.DEFENCES)
-        for row in own:
-            record, line = records[run.id], experiment.settings_of(run).get(row["defence"])
-            assert (row["unit"], row["seed"], row["partition_seed"]) == (run.unit, run.seed, run.seed)
-            assert (row["family"], row["poison_class"]) == (run.family.name, run.poison_class)
-            assert row["trigger_kind"] == ("static" if run.family.name == "static" else "generalised")
-            if line is None:
-                wanted, setting, within = record["undefended"], 0.0, True
-            else:
-                along = record["lines"][row["defence"]]
-                fits = [i for i, at in enumerate(along) if at["validation_accuracy"] >= 0.93 - 1e-9]
-                wanted, within = along[fits[-1] if fits else 0], bool(fits)
-                setting = line[fits[-1] if fits else 0]
-            assert (row["setting"], row["within_budget"]) == (setting, within)
-            assert all(row[metric] == wanted[metric] for metric in experiment.MEASURED)
-    assert not any(row["within_budget"] for row in mitigated.where(defence="regularisation"))
-    assert len(mitigated.where(defence="early_stopping").values("setting")) > 1
-
-
-def test_lines_are_averaged_over_the_units_of_a_family(evidence: Any) -> None:
-    rows, runs, records = evidence
-    lines = rows.where(phase="line")
-    for name in FAMILIES:
-        own = [records[run.id] for run in runs if run.family.name == name]
-        settings = {"none": (0.0,)} | experiment.settings_of(runs[0])
-        found = [(row["defence"], row["setting"]) for row in lines.where(family=name)]
-        assert found == [(defence, setting) for defence, line in settings.items() for setting in line]
-        for row in lines.where(family=name):
-            assert {row[c] for c in ("run", "unit", "seed", "partition_seed", "poison_class")} == {None}
-            assert row["within_budget"] is None
-            at = settings[row["defence"]].index(row["setting"])
-            seen = [
-                r["undefended"] if row["defence"] == "none" else r["lines"][row["defence"]][at] for r in own
-            ]
-            for metric in experiment.MEASURED:
-                assert row[metric] == pytest.approx(fmean(figures[metric] for figures in seen))
 
 
 def test_settings_are_of_each_defence_s_own_line() -> None:

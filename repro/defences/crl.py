@@ -51,6 +51,11 @@ def centres(classes: int, width: int, device: torch.device, dtype: torch.dtype) 
     return torch.randn(classes, width, generator=stream(CENTRE_SEED, "crl-centres")).to(device, dtype)
 
 
+def bounded_centres(classes: int, width: int, dtype: torch.dtype, centre_bound: float, **_: float) -> Tensor:
+    """The centres (classes, width) as h is held against them, on the CPU."""
+    return _bounded(centres(classes, width, torch.device("cpu"), dtype), centre_bound)
+
+
 def loss(
     batch: Batch,
     weight: Tensor,

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from repro import plugins
 from repro.detection.reconstruct import stamp
-from repro.training.fleet import Regularisation, Split, train
+from repro.training.fleet import Regularisation, Split
 from repro.training.recipe import Recipe
 from repro.training.seeds import stream
 from repro.training.stack import Stack
+from repro.training.train import train
 
 STAMPED_SHARE = 0.2  # Wang et al. VI.C
 

@@ -17,8 +17,11 @@ OPTIONS = {"lowest": 4.0, "highest": 6.0, "orientations": 4, "phases": 4, "opaci
 def check(
     shape: Shape, lowest: float, highest: float, orientations: int, phases: int, opacity: float
 ) -> None:
-    """Raise ReproError when the band is none, or reaches beyond half a cycle a pixel, where a sinusoid aliases."""
-    if not 0 < lowest < highest <= min(shape[1:]) / 2:
+    """Raise ReproError when the band is none, or reaches half a cycle a pixel.
+
+    There a sinusoid may fall on its zeros at every pixel, and be plain grey; beyond, it aliases.
+    """
+    if not 0 < lowest < highest < min(shape[1:]) / 2:
         raise ReproError(
             f"a band of {lowest} to {highest} cycles is none, or needs more than {shape[1]}x{shape[2]} pixels"
         )

@@ -18,8 +18,12 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from repro.kernel import steps
+from repro.models import Dense
+from repro.training import compiled
 from repro.training.recipe import Recipe
 from repro.training.seeds import stream
+from repro.training.stack import Stack
 
 CENTRE = 0.5  # the encoder sees pixels centred about zero
 LAYERS = ("encoder", "posterior", "decoder", "pixels")
@@ -104,6 +108,15 @@ def train(
     """
     if recipe.patience is not None:
         raise ValueError("an autoencoder trains for all its epochs: there is no early stopping")
+    if pool.device.type == "cpu":
+        return _train_compiled(models, pool, indices, recipe, beta, seeds)
+    return train_stacked(models, pool, indices, recipe, beta, seeds)
+
+
+def train_stacked(
+    models: Autoencoders, pool: Tensor, indices: Tensor, recipe: Recipe, beta: float, seeds: Sequence[int]
+) -> Autoencoders:
+    """All of them at once, as on a GPU; the compiled training's oracle."""
     models = Autoencoders(models.parameters)
     # The fused update is one pass over memory, and its bias corrections are in float64.
     optimiser = torch.optim.Adam(models.parameters.values(), lr=recipe.learning_rate, fused=True)
@@ -124,3 +137,48 @@ def train(
             torch.autograd.backward(loss(models, batch, noise[step], beta).sum())
             optimiser.step()
     return models
+
+
+def _train_compiled(
+    models: Autoencoders, pool: Tensor, indices: Tensor, recipe: Recipe, beta: float, seeds: Sequence[int]
+) -> Autoencoders:
+    """One after another, encoder and decoder as two networks of the compiled kernel."""
+    n, (_, pixels, width), latent = indices.shape[1], models.parameters["encoder.weight"].shape, models.latent
+    size = min(recipe.batch_size, n)
+    images = (pool - CENTRE)[:, None].numpy()
+    ends = (((pixels, 1, 1), 2 * latent), ((latent, 1, 1), pixels))
+    results = []
+    for k, seed in enumerate(seeds):
+        order_stream, noise_stream = stream(seed, "autoencoder-order"), stream(seed, "autoencoder-noise")
+        networks = []
+        for (shape, outputs), layers in zip(ends, (LAYERS[:2], LAYERS[2:]), strict=True):
+            names = dict(zip(("0", "head"), layers, strict=True))
+            state = {
+                f"{own}.{part}": models.parameters[f"{name}.{part}"].detach()
+                for own, name in names.items()
+                for part in ("weight", "bias")
+            }
+            networks.append(compiled.Model(Stack((Dense(width),), shape, outputs, state), k, size))
+        for epoch in range(recipe.epochs):
+            order = torch.randperm(n, generator=order_stream)[: n // size * size].view(-1, size)
+            noise = torch.randn(len(order), size, latent, generator=noise_stream)
+            steps.autoencode(
+                networks[0].memory,
+                networks[1].memory,
+                images,
+                indices[k][order].numpy(),
+                noise.to(pool.dtype).numpy(),
+                images.dtype.type(beta),
+                recipe.learning_rate,
+                epoch * len(order),
+            )
+        states = [network.state() for network in networks]
+        results.append(
+            {
+                f"{name}.{part}": state[f"{own}.{part}"]
+                for state, layers in zip(states, (LAYERS[:2], LAYERS[2:]), strict=True)
+                for own, name in zip(("0", "head"), layers, strict=True)
+                for part in ("weight", "bias")
+            }
+        )
+    return Autoencoders({name: torch.stack([r[name] for r in results]) for name in models.parameters})

@@ -25,10 +25,11 @@ from repro.detection.reconstruct import Search, Triggers, reconstruct, stamp
 from repro.detection_runs import DetectionRun
 from repro.errors import ReproError
 from repro.runs import Fleet
-from repro.training.fleet import CENTRE, Split, pool_of, predict
+from repro.training.fleet import CENTRE, Split, pool_of
 from repro.training.outcome import Outcome
 from repro.training.poisoning import Pool, View, splits
 from repro.training.stack import Stack
+from repro.training.train import predict
 
 _RELATED = 512  # of the defender's images, those whose activations are compared
 

@@ -11,11 +11,12 @@ from repro.data import Dataset
 from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
 from repro.metrics.membership import auc, membership_metric, roc_tpr, ties
 from repro.runs import Defence, Fleet
-from repro.training import fleet as plain
-from repro.training.fleet import CENTRE, Split, logits_of
+from repro.training import train as plain
+from repro.training.fleet import CENTRE, At, Split
 from repro.training.outcome import Outcome
 from repro.training.seeds import stream
 from repro.training.stack import Stack
+from repro.training.train import logits_of
 from repro.training.victims import (
     Parts,
     View,
@@ -71,8 +72,6 @@ def train_victims(
     records: list[dict[str, Any]] = [{"run": run.id, "checkpoints": []} for run in runs]
 
     def observe(epoch: int, members: Tensor, current: Stack) -> None:
-        if epoch not in runs[0].checkpoints:
-            return
         for run, record, measured in zip(
             runs, records, _exposure(current, view, labels, parts, runs), strict=True
         ):
@@ -82,8 +81,8 @@ def train_victims(
             record["checkpoints"].append({"epoch": epoch} | measured)
 
     train = getattr(defence.piece, "train", plain.train)
-    seeds = [run.seed for run in runs]
-    train(start, view.pool, training, None, runs[0].recipe, seeds, defence, purpose="victim", observe=observe)
+    seeds, seen = [run.seed for run in runs], At(runs[0].checkpoints, observe)
+    train(start, view.pool, training, None, runs[0].recipe, seeds, defence, purpose="victim", observe=seen)
     return Outcome(records)
 
 

@@ -21,6 +21,24 @@ from repro.training.stack import Stack
 CENTRE = 0.5  # images in [0, 1] are shifted to be centred about zero
 
 Observer = Callable[[int, Tensor, Stack], None]
+"""Of an epoch, the positions (K',) of the members still in training, and their stack."""
+
+
+@dataclass(frozen=True)
+class At:
+    """An observer of some ``epochs`` alone: nothing is put together for it after the others."""
+
+    epochs: tuple[int, ...]
+    see: Observer
+
+    def __call__(self, epoch: int, members: Tensor, stack: Stack) -> None:
+        """Look at the members still in training after an epoch."""
+        self.see(epoch, members, stack)
+
+
+def due(observe: Observer | None, epoch: int) -> bool:
+    """Whether an observer wants to see an epoch: every one, where it does not say which ``epochs``."""
+    return observe is not None and epoch in getattr(observe, "epochs", (epoch,))
 
 
 @dataclass(frozen=True)
@@ -62,8 +80,7 @@ def train(
 ) -> tuple[Stack, list[int]]:
     """Train every member; returns the trained stack and how many epochs each took.
 
-    ``purpose`` names the random streams, so that retraining draws anew. ``observe(epoch, members, stack)`` is called
-    after each epoch with the positions (K',) of the members still in training and their stack.
+    ``purpose`` names the random streams, so that retraining draws anew. ``observe`` is called after each epoch.
     Early stopping needs ``validation``.
     """
     if recipe.patience is not None and validation is None:
@@ -71,7 +88,7 @@ def train(
     run = _Progress(stack, seeds, regularisation, recipe, purpose)
     for epoch in range(1, recipe.epochs + 1):
         run.epoch(pool, training)
-        if observe is not None:
+        if observe is not None and due(observe, epoch):
             observe(epoch, run.active, run.stack)
         finished = torch.full((len(run.active),), epoch == recipe.epochs)
         if recipe.patience is not None and validation is not None:

@@ -26,11 +26,12 @@ from repro.families import SEEN, UNSEEN
 from repro.mitigation_runs import MitigationRun
 from repro.runs import Fleet, engine_of
 from repro.training.families import FamilyPool, Indices, View
-from repro.training.fleet import Observer, Regularisation, Split, logits_of, pool_of, train
+from repro.training.fleet import Observer, Regularisation, Split, pool_of
 from repro.training.outcome import Outcome
 from repro.training.recipe import Recipe
 from repro.training.seeds import stream
 from repro.training.stack import Stack
+from repro.training.train import logits_of, train
 
 Figures = dict[str, float]
 State = dict[str, Tensor]

@@ -16,13 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from repro.errors import ReproError
+from repro.kernel import steps
 from repro.models import Block, Convolution
-from repro.training.fleet import Observer, Regularisation, Split
+from repro.training import compiled
+from repro.training.fleet import Observer, Regularisation, Split, due
 from repro.training.operations import KERNEL, convolve
 from repro.training.recipe import Recipe
 from repro.training.seeds import stream
@@ -87,6 +90,10 @@ def train(
         raise ReproError(f"dp_sgd: option clip is {clip}; the largest gradient norm must be above 0")
     if bool((regularisation.weights < 0).any()):
         raise ReproError("dp_sgd: a weight is below 0; it is the noise multiplier, 0 or more")
+    if compiled.serves(stack) and not any(isinstance(block, Convolution) for block in stack.blocks):
+        return _train_dense(
+            stack, pool, training, recipe, seeds, regularisation.weights, clip, purpose, observe
+        )
     own = Stack(stack.blocks, stack.shape, stack.classes, stack.state())
     n = training.indices.shape[1]
     size = min(recipe.batch_size, n)
@@ -104,9 +111,53 @@ def train(
                 # The expected size, not the drawn one, which would itself give away who was drawn.
                 parameter.grad = sums[name].add_(drawn_noise[name], alpha=clip).div_(size)
             optimiser.step()
-        if observe is not None:
+        if observe is not None and due(observe, epoch):
             observe(epoch, torch.arange(own.members), own)
     return Stack(own.blocks, own.shape, own.classes, own.state()), [recipe.epochs] * own.members
+
+
+def _train_dense(
+    stack: Stack,
+    pool: Tensor,
+    training: Split,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    multipliers: Tensor,
+    clip: float,
+    purpose: str,
+    observe: Observer | None,
+) -> tuple[Stack, list[int]]:
+    """The same through the compiled kernel, which has single examples' norms in dense layers alone."""
+    n = training.indices.shape[1]
+    size = min(recipe.batch_size, n)
+    images, kind = compiled.lines_of(pool), pool.dtype
+    models = [compiled.Model(stack, k, n) for k in range(stack.members)]
+    sampling = [stream(seed, f"{purpose}-sampling") for seed in seeds]
+    shapes = {name: p.shape[1:] for name, p in stack.parameters.items()}
+    places = models[0].layout.positions(list(shapes))
+    noises = [stream(seed, f"{purpose}-noise") for seed in seeds]
+    for epoch in range(1, recipe.epochs + 1):
+        for k, model in enumerate(models):
+            chosen = poisson(sampling[k : k + 1], n // size, n, size / n)[0]
+            drawn = torch.zeros(n // size, len(places))
+            for row in drawn if bool(multipliers[k] > 0) else []:
+                torch.randn(row.shape, generator=noises[k], out=row)
+            steps.private_epoch(
+                model.memory,
+                images,
+                training.indices[k].expand(n // size, n)[chosen].numpy(),
+                training.labels[k].expand(n // size, n)[chosen].numpy(),
+                np.concatenate([[0], chosen.sum(1).cumsum(0).numpy()]),
+                images.dtype.type(clip),
+                size,
+                (drawn.to(kind) * multipliers[k].to(kind) * clip).numpy(),
+                places,
+                recipe.learning_rate,
+                (epoch - 1) * (n // size),
+            )
+        if observe is not None and due(observe, epoch):
+            observe(epoch, torch.arange(len(models)), compiled.stacked(stack, models))
+    return compiled.stacked(stack, models), [recipe.epochs] * len(models)
 
 
 def poisson(generators: Sequence[torch.Generator], steps: int, samples: int, rate: float) -> Tensor:

@@ -17,10 +17,11 @@ from repro.errors import ReproError
 from repro.exposure_runs import Victim
 from repro.runs import Fleet
 from repro.targeted_runs import TargetedRun
-from repro.training.fleet import CENTRE, Split, train
+from repro.training.fleet import CENTRE, Split
 from repro.training.outcome import Outcome
 from repro.training.seeds import stream
 from repro.training.stack import Stack
+from repro.training.train import train
 from repro.training.victims import begun, fresh, images_and_labels, joined, parts_of, regularisation
 
 

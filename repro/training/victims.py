@@ -15,9 +15,10 @@ from repro.data import Dataset, seeded_generator
 from repro.errors import ReproError
 from repro.exposure_runs import EncoderRun, ExposureRun, Victim
 from repro.runs import Defence
-from repro.training.fleet import Regularisation, Split, logits_of, pool_of
+from repro.training.fleet import Regularisation, Split, pool_of
 from repro.training.seeds import stream
 from repro.training.stack import Stack
+from repro.training.train import logits_of
 
 
 @dataclass(frozen=True)

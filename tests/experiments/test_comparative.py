@@ -239,3 +239,43 @@ def test_trajectories_average_the_units_at_every_checkpoint_and_leave_the_rest_e
         wanted |= {column: pytest.approx(fmean(c[column] for c in seen)) for column in AVERAGED}
         assert found.pop((victim, attack, name, float(epoch))) == wanted
     assert not found
+
+
+def test_rows_stand_by_phase_victim_attack_and_defence_and_then_by_unit(rows: Table) -> None:
+    """Early stopping follows on each victim that it is taken from, a pair's undefended side on its defended one."""
+    weights = {"none": 0.0, "margin_strongest": 4.0} | {
+        name: tried["weight"] for name, tried in GRIDS.items()
+    }
+    tuned = [("none", 0.0), *((name, weight) for name, tried in GRIDS.items() for weight in tried["grid"])]
+    attempts = [("none", 0.0), *product(("margin", "margin_sampled"), (0.5, 4.0))]
+    seeds, tuning = (range(EVIDENCE, EVIDENCE + UNITS), range(TUNING, TUNING + TUNING_UNITS))
+    expected: list[tuple[Any, ...]] = [
+        ("tuned", "scratch", "none", *defence, None, seed) for defence, seed in product(tuned, tuning)
+    ]
+    expected += [
+        ("attempted", victim, "clean_label", *defence, None, seed)
+        for victim, defence, seed in product(("scratch", "fine-tuned"), attempts, tuning)
+    ]
+    for (victim, attack, name), seed in product(conditions(), seeds):
+        expected.append(("final", victim, attack, name, weights[name], None, seed))
+        if name == "none":
+            expected.append(("final", victim, attack, "early_stopping", 0.0, None, seed))
+        else:
+            expected.append(("matched", victim, attack, name, weights[name], name, seed))
+            expected.append(("matched", victim, attack, "none", 0.0, name, seed))
+    for victim, attack, name in conditions():
+        expected += [("trajectory", victim, attack, name, weights[name], None, None)] * 4
+    key = ("phase", "victim", "attack", "regulariser", "weight", "versus", "seed")
+    assert [tuple(row[column] for column in key) for row in rows] == expected
+    epochs = [row["epochs"] for row in in_phase(rows, "trajectory")]
+    assert epochs == [1.0, 2.0, 5.0, 9.0] * len(conditions())
+
+
+def test_every_unit_has_its_name_and_its_class_in_turn(rows: Table) -> None:
+    for row in rows:
+        if row["phase"] == "trajectory":
+            continue
+        first = TUNING if row["phase"] in ("tuned", "attempted") else EVIDENCE
+        unit = int(str(row["unit"])[1:])
+        assert (row["seed"], row["partition_seed"]) == (first + unit, first + unit)
+        assert row["target_class"] == unit % 10

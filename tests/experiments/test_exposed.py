@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from equal_accuracy import slow_matched, slow_path
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from synthetic_records import (
-    EVIDENCE,
     MEASURED,
     exposed_record,
-    exposed_records,
     fleets_of,
     runs_of,
     small_profile,
@@ -43,25 +42,6 @@ def pictured(*points: tuple[float, float]) -> dict[str, Any]:
             for epoch, (accuracy, auc) in enumerate(points, start=1)
         ]
     }
-
-
-def slow_path(record: dict[str, Any]) -> list[dict[str, float]]:
-    """The first checkpoint, and every later one that is better than all before it."""
-    path: list[dict[str, float]] = []
-    for checkpoint in record["checkpoints"]:
-        if not path or checkpoint["test_accuracy"] > path[-1]["test_accuracy"]:
-            path.append(checkpoint)
-    return path
-
-
-def slow_matched(own: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
-    """The path's polyline over accuracy, looked up at ten levels that both paths reach."""
-    path, another = slow_path(own), slow_path(other)
-    x, other_x = ([c["test_accuracy"] for c in p] for p in (path, another))
-    low, high = max(x[0], other_x[0]), min(x[-1], other_x[-1])
-    levels = np.linspace(low, high, 10) if low < high else [high]
-    # Below where the path starts, np.interp gives the first checkpoint's values.
-    return {name: float(np.mean(np.interp(levels, x, [c[name] for c in path]))) for name in path[0]}
 
 
 @given(records(), records())
@@ -241,54 +221,3 @@ def test_a_row_says_what_the_run_is_and_what_was_measured(
     } | {name: measured[name] for name in MEASURED}
     assert list(row)[-len(MEASURED) :] == list(MEASURED)
     assert all(type(row[name]) is float for name in ("weight", "epochs", *MEASURED))
-
-
-def test_exposure_is_measured_after_training_and_beside_the_same_victim_with_the_margin_loss(
-    tmp_path: Path,
-) -> None:
-    profile = small_profile(tmp_path, "exposure", margin_weight=3.0)
-    everything = exposed_records(profile, "exposure", "expose")
-    found, runs = everything["expose"], runs_of(profile, "exposure", "expose")
-    assert len(runs) == 2 * 3 * 2 * 3
-    assert {(r.defence.name, r.defence.weight) for r in runs} == {("none", 0.0), ("margin", 3.0)}
-    rows = plugins.load("experiment", "exposure").EXPERIMENT.rows(profile, everything)
-    final = {row["run"]: row for row in rows if row["phase"] == "final"}
-    equal = {row["run"]: row for row in rows if row["phase"] == "matched"}
-    assert len(final) == len(equal) == len(runs) == len(rows) / 2
-    for run in runs:
-        assert final[run.id] == exposed_row(run, "final", found[run.id]["checkpoints"][-1])
-        (partner,) = (
-            other
-            for other in runs
-            if other.defence != run.defence
-            and (other.seed, other.victim, other.attack) == (run.seed, run.victim, run.attack)
-        )
-        assert equal[run.id] == exposed_row(run, "matched", matched(found[run.id], found[partner.id]))
-
-
-def test_amplification_is_measured_after_training_at_every_budget_of_every_kind_of_victim(
-    tmp_path: Path,
-) -> None:
-    options = {"beta": 2.0}
-    attacks = {"dirty_label": {"budgets": [3, 6]}, "feature_collision": {"budgets": [4], "options": options}}
-    head = {"learning_rate": 0.05, "epochs": 9}
-    profile = small_profile(tmp_path, "amplification", attacks=attacks, frozen=head)
-    everything = exposed_records(profile, "amplification", "expose")
-    runs = runs_of(profile, "amplification", "expose")
-    rows = plugins.load("experiment", "amplification").EXPERIMENT.rows(profile, everything)
-    assert rows == [
-        exposed_row(run, "final", everything["expose"][run.id]["checkpoints"][-1]) for run in runs
-    ]
-    wanted = [("none", 0), ("dirty_label", 3), ("dirty_label", 6), ("clean_label", 4)]
-    assert [(row["victim"], row["attack"], row["budget"], row["seed"]) for row in rows] == [
-        (kind, *attack, EVIDENCE + unit)
-        for kind in ("scratch", "fine-tuned", "frozen")
-        for attack in wanted
-        for unit in range(2)
-    ]
-    for run in runs:
-        assert run.recipe == (Recipe(0.05, 32, 9) if run.victim == "frozen" else Recipe(0.003, 32, 3))
-        assert run.checkpoints == (run.recipe.epochs,)
-        assert run.defence == Defence()
-        if run.attack:
-            assert run.attack.options == (options if run.attack.name == "feature_collision" else {})

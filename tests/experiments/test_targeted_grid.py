@@ -50,7 +50,7 @@ def records_of(profile: Profile) -> dict[str, dict[str, dict[str, Any]]]:
                 "run": run.id,
                 "target": 17,
                 "bases": [1, 2],
-                "target_class": int(draw.integers(10)),
+                "target_class": int(draw.integers(10**9)),
                 "pictures": [f"x{run.id}{place}" for place in range(3)],
             }
             | {name: float(draw.uniform()) for name in targeted.MEASURED}

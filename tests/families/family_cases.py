@@ -31,7 +31,7 @@ def settings(draw: st.DrawFn, family: str) -> dict[str, Any]:
         some = {"bank": draw(st.integers(1, 40)), "perturbation": draw(st.sampled_from([0.05, 0.3]))}
         return {"size": draw(st.integers(2, 16)), "low": low, "high": high} | some
     if family == "frequency":
-        low, high = draw(st.sampled_from([(1.0, 8.0), (3.0, 5.0), (4.0, 6.0)]))
+        low, high = draw(st.sampled_from([(1.0, 7.9), (3.0, 5.0), (4.0, 6.0)]))
         some = {"orientations": draw(st.integers(1, 6)), "phases": draw(st.integers(1, 6))}
         return {"lowest": low, "highest": high, "opacity": draw(st.sampled_from([0.2, 0.5, 1.0]))} | some
     if family == "corner":

@@ -17,6 +17,8 @@ import pytest
 from filelock import FileLock
 from tiny_project import Project
 
+from repro.doctor import RWLOCK, rwlock_damaged
+
 pytestmark = pytest.mark.slow
 
 
@@ -140,6 +142,12 @@ def training(project: Project) -> list[list[str]]:
     return found
 
 
+def mend(project: Project) -> None:
+    """Do what the README says where DVC was killed while it wrote a file of its own, and in that case alone."""
+    if rwlock_damaged(project.root):
+        (project.root / RWLOCK).unlink()
+
+
 def test_killed_at_random_moments_it_resumes_to_the_same_evidence(
     project: Project, finished: Project
 ) -> None:
@@ -147,12 +155,26 @@ def test_killed_at_random_moments_it_resumes_to_the_same_evidence(
     moments = [(chance.uniform(3, 10), group) for group in (True, False, True)]
     for seconds, group in moments:
         kill_at(project, seconds, group=group)
+        mend(project)
     output = project.reproduce()
     evidence = {name: table for name, table in project.evidence().items() if table.strip()}
     assert sorted(evidence) == ["exposure.csv", "trigger_by_model.csv"]
     expected = {name: table for name, table in finished.evidence().items() if name in evidence}
     assert evidence == expected, f"killed at {moments}\n{output}"
     assert not list((project.root / ".repro/store").glob(".new-*"))
+
+
+def test_an_rwlock_that_dvc_was_killed_at_is_mended_by_its_removal(project: Project) -> None:
+    """DVC itself does not recover from it."""
+    path = project.root / RWLOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"write": {"')
+    status, output = project.run("dvc", "repro", "fetch@tiny")
+    assert status != 0
+    assert f"Unable to read RWLock-file '{RWLOCK}'" in output
+    mend(project)
+    status, output = project.run("dvc", "repro", "fetch@tiny")
+    assert status == 0, output
 
 
 def test_an_interrupted_run_keeps_whole_fleets_and_says_how_to_go_on(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Autoencoders' figures against one unit worked out plainly, planted latent spaces, and the rows made of records."""
+"""Autoencoders' figures against one unit worked out plainly, and planted latent spaces."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,8 @@ from torch import Tensor
 from repro.data import Dataset, load_dataset
 from repro.data.partition import partition
 from repro.errors import ReproError
-from repro.evidence.table import table
 from repro.experiments import latent as experiment
 from repro.latent_runs import LatentRun
-from repro.profiles import load_profile
 from repro.runs import Backdoor, Data, Fleet, Run, Trigger
 from repro.training import latent
 from repro.training.autoencoder import Autoencoders, train
@@ -294,51 +292,3 @@ def test_descriptions_tell_training_sets_and_name_their_pieces() -> None:
     assert poisoned.pieces() == {("dataset", "digits"), ("trigger", "square")}
     assert poisoned.attacked.backdoor == poisoned.backdoor
     assert (clean.attacked.backdoor, clean.attacked.probes) == (None, (clean.backdoor,))
-
-
-SETTINGS = {
-    "units": 3,
-    "trigger": "square",
-    "poison_rates": [0.1, 0.4],
-    "latent": 8,
-    "width": 128,
-    "beta": 0.03,
-    "learning_rate": 0.003,
-    "batch_size": 32,
-    "epochs": 50,
-}
-
-
-def test_rows_are_one_a_clean_unit_and_one_a_rate_with_pictures_of_the_first_units(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "params.yaml").write_text("profile: digits\nseeds: {evidence: 1, tuning: 100001}\n")
-    profile = load_profile("digits", tmp_path)
-    settings = experiment.Settings.model_validate(SETTINGS)
-    monkeypatch.setattr(type(profile), "settings", lambda *_: settings)
-    fleets = experiment._fleets(profile)
-    runs = [run for fleet in fleets for run in fleet.runs]
-    assert len({run.id for run in runs}) == 9
-    given = {"interpolation_images": "x00 01", "traversal_images": "xff"}
-    records = {
-        run.id: {"active": 7} | given | dict.fromkeys(experiment.MEASURED, at + 0.5)
-        for at, run in enumerate(runs)
-    }
-    rows = table(experiment._rows(profile, {"train": records}))
-    assert [(r["training"], r["poison_rate"], r["unit"]) for r in rows] == [
-        (training, rate, f"u00{u}")
-        for training, rate in (("clean", 0.0), ("poisoned", 0.1), ("poisoned", 0.4))
-        for u in range(3)
-    ]
-    for at, (row, run) in enumerate(zip(rows, runs, strict=True)):
-        assert (row["run"], row["phase"], row["latent_auc"], row["active"]) == (
-            run.id,
-            "trained",
-            at + 0.5,
-            7,
-        )
-        assert (row["epochs"], row["latent"], row["trigger"]) == (50, 8, "square")
-        assert run.recipe == Recipe(0.003, 32, 50)
-        assert (run.seed, run.backdoor.poison_class) == (at % 3 + 1, at % 3)
-        wanted = given if row["unit"] != "u002" else dict.fromkeys(given)
-        assert {name: row[name] for name in given} == wanted

@@ -1,4 +1,4 @@
-"""Many small models in one stacked computation."""
+"""Small models of blocks, kept as one stack: trained one by one on a CPU, and at once on any other device."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -9,13 +9,14 @@ from torch import Tensor
 
 from repro.errors import ReproError
 from repro.training import fleet
+from repro.training import train as blocks
 from repro.training.fleet import Regularisation, Split
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
 OPTIONS: dict[str, Any] = {}
 
-logits_of = fleet.logits_of
+logits_of = blocks.logits_of
 
 
 def pool_of(images: Tensor, device: torch.device) -> Tensor:
@@ -60,8 +61,8 @@ def train(
     regularisation: Regularisation,
     purpose: str = "training",
 ) -> tuple[Stack, list[int]]:
-    """Train all members at once (``repro.training.fleet``)."""
-    return fleet.train(models, pool, training, validation, recipe, seeds, regularisation, purpose)
+    """Train every model (``repro.training.train``)."""
+    return blocks.train(models, pool, training, validation, recipe, seeds, regularisation, purpose)
 
 
 def state(models: Stack) -> dict[str, Tensor]:
