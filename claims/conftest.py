@@ -1,5 +1,7 @@
 """Which profiles `pytest claims/` judges: those with a file of expected verdicts, or those named."""
 
+import sys
+
 import pytest
 
 from repro.claims.gate import Gate, expected_profiles
@@ -33,3 +35,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Judging takes seconds in one process, and starting others takes longer."""
     return 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hypothesis' plugin imports all of Hypothesis to sum up, in seconds; no claim uses it."""
+    plugins = session.config.pluginmanager
+    if "hypothesis" not in sys.modules and plugins.has_plugin("hypothesispytest"):
+        plugins.unregister(name="hypothesispytest")

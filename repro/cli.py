@@ -186,11 +186,18 @@ def report(profile: Profiled = None) -> None:
 def diff(
     before: Annotated[Path, typer.Argument(help="A folder of evidence, or one table.")],
     after: Annotated[Path, typer.Argument(help="The folder or table to compare with it.")],
+    up_to_rounding: Annotated[
+        bool,
+        typer.Option(
+            "--up-to-rounding", help="Of two reports/PROFILE: accept what another machine explains."
+        ),
+    ] = False,
 ) -> None:
     """Compare two sets of evidence, run by run; exits with 1 when they differ."""
     from repro.evidence.difference import difference
+    from repro.evidence.rounding import rounding_apart
 
-    text, same = difference(before, after)
+    text, same = (rounding_apart if up_to_rounding else difference)(before, after)
     print(text)
     if not same:
         raise typer.Exit(1)

@@ -1,11 +1,20 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
 
+# Before PyTorch is imported: several test processes of several threads each wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+from hypothesis import HealthCheck, settings
 
 from repro.evidence.files import write_text
 from repro.profiles import Profile, load_profile
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture

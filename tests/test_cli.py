@@ -338,3 +338,13 @@ def test_diff_exits_with_1_when_evidence_differs(repro: Command, project: Path) 
     assert (same.code, same.out) == (0, "t.csv: 1 rows, the same\n1 of 1 tables are the same\n")
     assert (other.code, other.err) == (1, "")
     assert "  asr: 1 rows differ, by up to 0.25\n" in other.out
+
+
+def test_diff_up_to_rounding_exits_with_1_when_a_verdict_differs(repro: Command, project: Path) -> None:
+    for name, verdict in (("a", "reproduced"), ("b", "reproduced"), ("c", "contradicted")):
+        write_text(project / name / "t.csv", "run,asr\nra,0.5\n")
+        write_text(project / name / "verdicts.json", f'[{{"id": "truong-03", "verdict": "{verdict}"}}]')
+    same, other = repro("diff", "--up-to-rounding", "a", "b"), repro("diff", "a", "c", "--up-to-rounding")
+    assert (same.code, same.out) == (0, "t.csv: equal\nverdicts: the same\nexplained\n")
+    assert (other.code, other.err) == (1, "")
+    assert "  truong-03: reproduced before, contradicted after\n" in other.out

@@ -197,7 +197,7 @@ def test_unknown_profile_names_those_there_are(project: Path) -> None:
     [
         (b"", r"params\.yaml: a mapping is wanted, not NoneType"),
         (b"- digits", r"params\.yaml: a mapping is wanted, not list"),
-        (b"profile: [", r"params\.yaml: not valid YAML: .*line 1.*"),
+        (b"profile: [", r"params\.yaml: not valid YAML: .*line 2, column 1"),
         (b"\xff\xfe\x00", r"params\.yaml: cannot be read as text .*"),
         (b"profile: digits", r"params\.yaml: seeds: Field required"),
         (PARAMS.replace("1,", "-1,").encode(), r"params\.yaml: seeds\.evidence: Input should be greater.*"),

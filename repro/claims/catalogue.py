@@ -27,6 +27,7 @@ from repro.claims.comparisons import (
     Text,
 )
 from repro.errors import ReproError
+from repro.profiles.reading import LOADER
 
 FOLDER = Path(__file__).resolve().parent
 TABLE = "table"
@@ -147,7 +148,7 @@ class _Paper(Data):
     claims: dict[str, dict[str, Any]]
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _UniqueKeyLoader(LOADER):  # type: ignore[misc, valid-type]
     """The safe loader, which also refuses a key given twice (the second would silently win)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -159,7 +160,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                     None, None, f"key {key!r} is given twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def read_yaml(path: Path) -> Any:

@@ -6,7 +6,7 @@ The column `holds` is the experiment's own opinion; a row whose numbers disagree
 import math
 
 from repro.claims.comparisons import Among, Exact
-from repro.claims.sample import matches
+from repro.claims.sample import selected
 from repro.errors import ReproError
 from repro.evidence.table import Cell, Row, Table
 
@@ -31,7 +31,7 @@ def rows_of(statistic: Exact | Among, table: Table, experiment: str) -> list[Row
 def _selected(statistic: Among, table: Table, experiment: str) -> list[Row]:
     for column in sorted({statistic.metric, *statistic.where} - set(table.columns)):
         raise ReproError(f"{experiment}.csv: incomplete evidence: no column {column!r}")
-    return [row for row in table if matches(row, statistic.where)]
+    return selected(table, statistic.where)
 
 
 def failing_rows(statistic: Exact | Among, rows: list[Row], experiment: str) -> list[str]:

@@ -5,7 +5,7 @@ a mean over whatever happens to be present would compare different units.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -96,9 +96,8 @@ def left_out(statistic: Measured | Among, table: Table) -> str | None:
     sides = [] if isinstance(statistic, Among) else _sides(statistic)
     for condition in (statistic.where, *(side.condition for side in sides)):
         for column, wanted in condition.items():
-            found = set(table.values(column)) if column in table.columns else set()
             for value in wanted if isinstance(wanted, list) else [wanted]:
-                if value not in found:
+                if column not in table.columns or all(row[column] != value for row in table):
                     return wording({column: value})
     if isinstance(statistic, Range | Halves) and len(_levels(statistic, table)) < 2:
         return f"more than one {statistic.factor}"
@@ -111,7 +110,7 @@ def _levels(statistic: Range | Halves, table: Table) -> list[Value]:
     """Levels of the statistic's factor in the rows it looks at, sorted."""
     if statistic.factor not in table.columns:
         return []
-    found = {row[statistic.factor] for row in table if matches(row, statistic.where)}
+    found = {row[statistic.factor] for row in selected(table, statistic.where)}
     return sorted((level for level in found if level is not None), key=str)
 
 
@@ -124,7 +123,7 @@ def draw(statistic: Measured, table: Table, experiment: str) -> Sample:
         named |= {*side.condition, side.metric, *([side.minus] if side.minus else [])}
     for column in sorted(named - set(table.columns)):
         raise ReproError(f"{experiment}.csv: incomplete evidence: no column {column!r}")
-    kept = sorted((row for row in table if matches(row, statistic.where)), key=_by_run)
+    kept = sorted(selected(table, statistic.where), key=_by_run)
     groups = [_group(kept, side, statistic, experiment) for side in sides]
     cells = sorted({cell for group in groups for cell, _ in group}, key=str)
     units = sorted({unit for group in groups for _, unit in group}, key=str)
@@ -179,15 +178,19 @@ def _numbered(statistic: Halves, units: list[Cell], kept: list[Row], experiment:
 
 def _in_both_halves(statistic: Halves, table: Table) -> bool:
     """Whether every level of the factor is in both halves of the units."""
-    of_unit = {row["unit"]: row[statistic.factor] for row in table if matches(row, statistic.where)}
+    of_unit = {row["unit"]: row[statistic.factor] for row in selected(table, statistic.where)}
     levels = [of_unit[unit] for unit in sorted(of_unit, key=str)]
     half = len(levels) // 2
     return set(levels[:half]) == set(levels[half:])
 
 
-def matches(row: Row, wanted: Filter) -> bool:
-    """Whether a row has the wanted values, or one of those listed."""
-    return all(row[c] in v if isinstance(v, list) else row[c] == v for c, v in wanted.items())
+def selected(rows: Iterable[Row], wanted: Filter) -> list[Row]:
+    """The rows that have the wanted values, or of each column one of those listed."""
+    kept = list(rows)
+    for column, value in wanted.items():
+        listed = value if isinstance(value, list) else [value]
+        kept = [row for row in kept if row[column] in listed]
+    return kept
 
 
 def wording(wanted: Mapping[str, object]) -> str:
@@ -199,9 +202,7 @@ def wording(wanted: Mapping[str, object]) -> str:
 def _group(rows: Sequence[Row], side: _Side, statistic: Measured, experiment: str) -> Group:
     """Values of one side by (cell, unit), and there by the condition's values."""
     group: Group = {}
-    for row in rows:
-        if not matches(row, side.condition):
-            continue
+    for row in selected(rows, side.condition):
         pair = tuple(row[c] for c in statistic.cells), row["unit"]
         listed = tuple(row[c] for c in side.condition)
         values = group.setdefault(pair, {})

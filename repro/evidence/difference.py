@@ -25,23 +25,31 @@ def difference(before: Path, after: Path) -> tuple[str, bool]:
     if before.is_dir() != after.is_dir():
         raise ReproError(f"{before} and {after}: two folders or two tables are wanted, not one of each")
     if not before.is_dir():
-        lines = _table_difference(read_table(before), read_table(after))
+        lines = table_difference(read_table(before), read_table(after))
         return "\n".join([_heading(after.name, lines), *lines[1:]]), len(lines) == 1
     return _folder_difference(before, after)
 
 
-def _folder_difference(before: Path, after: Path) -> tuple[str, bool]:
-    found = [{path.relative_to(folder) for path in folder.rglob("*.csv")} for folder in (before, after)]
-    names = sorted(found[0] | found[1])
+def table_names(before: Path, after: Path) -> list[Path]:
+    """Tables of two folders by their paths in them, sorted; ReproError where there is none in either."""
+    for folder in (before, after):
+        if not folder.is_dir():
+            raise ReproError(f"{folder}: no such folder")
+    names = sorted({path.relative_to(folder) for folder in (before, after) for path in folder.rglob("*.csv")})
     if not names:
         raise ReproError(f"{before} and {after}: no tables (*.csv) in either")
+    return names
+
+
+def _folder_difference(before: Path, after: Path) -> tuple[str, bool]:
+    names = table_names(before, after)
     text: list[str] = []
     same = 0
     for name in names:
-        if name not in found[0] or name not in found[1]:
-            text.append(f"{name}: only in {before if name in found[0] else after}")
+        if not (before / name).exists() or not (after / name).exists():
+            text.append(f"{name}: only in {before if (before / name).exists() else after}")
             continue
-        lines = _table_difference(read_table(before / name), read_table(after / name))
+        lines = table_difference(read_table(before / name), read_table(after / name))
         same += len(lines) == 1
         text += [_heading(str(name), lines), *lines[1:]]
     text.append(f"{same} of {len(names)} tables are the same")
@@ -52,8 +60,8 @@ def _heading(name: str, lines: list[str]) -> str:
     return f"{name}: {lines[0]}{', the same' if len(lines) == 1 else ''}"
 
 
-def _table_difference(before: Table, after: Table) -> list[str]:
-    """Number of rows, then a line a difference."""
+def table_difference(before: Table, after: Table) -> list[str]:
+    """Number of rows, then one line per difference."""
     old, new = _keyed(before), _keyed(after)
     rows = f"{len(before)} rows" if len(before) == len(after) else f"{len(before)} rows against {len(after)}"
     lines = [rows]
@@ -101,10 +109,11 @@ def _listed(keys: Sequence[Key]) -> str:
 
 
 def _magnitude(different: Sequence[tuple[Cell, Cell]]) -> str:
-    sizes = [abs(float(a) - float(b)) for a, b in different if _is_number(a) and _is_number(b)]
+    sizes = [abs(float(a) - float(b)) for a, b in different if is_number(a) and is_number(b)]
     largest = max((math.inf if math.isnan(size) else size for size in sizes), default=None)
     return "" if largest is None else f", by up to {largest:.3g}"
 
 
-def _is_number(cell: Cell) -> TypeGuard[int | float]:
+def is_number(cell: Cell) -> TypeGuard[int | float]:
+    """Whether a cell holds a number; a boolean is none."""
     return isinstance(cell, int | float) and not isinstance(cell, bool)

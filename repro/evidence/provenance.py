@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import ReproError
+from repro.machine import processor
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "dvc", "safetensors")
 SCHEMA = 1
@@ -37,6 +38,7 @@ def provenance(root: Path, data: dict[str, Any] | None, abouts: list[dict[str, A
         "workers": max(about["workers"] for about in abouts),
         "seconds": round(sum(about["seconds"] for about in abouts), 1),
         "python": platform.python_version(),
+        "processor": processor(),
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in PACKAGES},
         "data": data,

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from repro.errors import ReproError
 
 M = TypeVar("M", bound=BaseModel)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader in C, five times as fast, where PyYAML was built with it."""
 
 
 def names(folder: Path) -> tuple[str, ...]:
@@ -58,7 +60,7 @@ def _text(path: Path, _changed: int) -> str:
 def read(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, by the safe loader; ReproError in one line for anything else."""
     try:
-        content = yaml.safe_load(_text(path, path.stat().st_mtime_ns))
+        content = yaml.load(_text(path, path.stat().st_mtime_ns), Loader=LOADER)
     except FileNotFoundError:
         raise ReproError(f"{path.name}: no such file in {path.parent}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -58,6 +58,7 @@ def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
         ("Data's SHA-256", str(data.get("sha256") or "")),
         ("Python", str(content.get("python") or "")),
         ("Platform", str(content.get("platform") or "")),
+        ("Processor", str(content.get("processor") or "")),
     ]
     facts += [(package, str(version)) for package, version in sorted((content.get("packages") or {}).items())]
     return [(title, value) for title, value in facts if value]

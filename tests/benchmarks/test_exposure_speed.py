@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from plain_loop import PlainModel, alone, train_alone
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from repro import plugins
@@ -105,6 +104,8 @@ class Race:
             aucs: list[float] = []
 
             def probe(epoch: int, k: int = k, run: ExposureRun = run, aucs: list[float] = aucs) -> None:
+                from sklearn.metrics import roc_auc_score
+
                 if epoch not in run.checkpoints:
                     return
                 models[k].eval()

@@ -4,6 +4,7 @@ A table has neither, as it asserts nothing: that it fails without its figures is
 """
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from repro.claims.facts import profile_facts
 from repro.claims.judge import judge
 from repro.claims.sample import draw, left_out
 from repro.evidence.fingerprint import evidence_path
-from repro.evidence.table import Row, read_table, table
+from repro.evidence.table import Row, Table, read_table, table
 
 ROOT = Path(__file__).resolve().parents[2]
 REPETITIONS = 1000
@@ -27,6 +28,7 @@ JUDGED = {claim_id: claim for claim_id, claim in CLAIMS.items() if not claim.is_
 PARTS = [(c, p.name) for c in JUDGED for p in JUDGED[c].parts if p.kind != "level"]
 
 
+@cache
 def committed() -> list[tuple[str, str, str]]:
     """(profile, claim, part) of all committed evidence."""
     found = []
@@ -42,10 +44,17 @@ def committed() -> list[tuple[str, str, str]]:
 
 
 def is_there(profile: str, part: Part) -> bool:
-    path = evidence_path(ROOT, profile, part.experiment)
-    if not path.is_file() or not len(rows := read_table(path)):
+    rows = table_of(profile, part.experiment)
+    if rows is None or not len(rows):
         return False
     return isinstance(part.statistic, Exact | Among) or left_out(part.statistic, rows) is None
+
+
+@cache
+def table_of(profile: str, experiment: str) -> Table | None:
+    """A committed table, read once for all tests (none changes it); None where there is none."""
+    path = evidence_path(ROOT, profile, experiment)
+    return read_table(path) if path.is_file() else None
 
 
 def part_of(claim_id: str, name: str) -> tuple[Claim, Part]:
@@ -93,7 +102,7 @@ TOO_SKEWED = {("mnist_slice", "desanctis-18", "unseen members no worse than the 
 @pytest.mark.parametrize(("profile", "claim_id", "name"), committed())
 def test_negative_control_on_committed_evidence(profile: str, claim_id: str, name: str) -> None:
     claim, part = part_of(claim_id, name)
-    rows = read_table(evidence_path(ROOT, profile, part.experiment))
+    rows = table_of(profile, part.experiment)
     if (profile, claim_id, name) in TOO_SKEWED:
         with pytest.raises(AssertionError):  # once it holds, the exception goes
             assert_control_holds(claim, part, rows)
@@ -106,7 +115,7 @@ def test_effect_planted_in_committed_evidence_is_reproduced(profile: str, claim_
     claim, part = part_of(claim_id, name)
     if isinstance(part.statistic, Exact | Among):
         pytest.skip("an exact claim has no effect to plant")
-    sample = draw(part.statistic, read_table(evidence_path(ROOT, profile, part.experiment)), part.experiment)
+    sample = draw(part.statistic, table_of(profile, part.experiment), part.experiment)
     assert controls.outcomes(claim, part, controls.planted_units(claim, part, sample)) == ["reproduced"]
 
 

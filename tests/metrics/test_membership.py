@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from repro.metrics.membership import auc, membership_metric, roc_tpr, ties
@@ -86,6 +85,8 @@ scores = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=12)
 @given(scores, scores)
 @settings(deadline=None)
 def test_auc_is_scikit_learns_with_ties_counted_half(member: list[float], nonmember: list[float]) -> None:
+    from sklearn.metrics import roc_auc_score
+
     truth = [1] * len(member) + [0] * len(nonmember)
     expected = roc_auc_score(truth, [-s for s in member + nonmember])
     assert auc(torch.tensor(member), torch.tensor(nonmember)).item() == pytest.approx(expected, abs=1e-12)

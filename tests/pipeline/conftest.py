@@ -4,19 +4,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_project import Project, new_project
+from tiny_project import ALSO_LEFT_OUT_TO_KILL, LEFT_OUT, Project, new_project
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A project in which nothing has run."""
-    return new_project(tmp_path)
+    """A project of few experiments in which nothing has run."""
+    return new_project(tmp_path, (*LEFT_OUT, *ALSO_LEFT_OUT_TO_KILL))
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which `dvc repro` has run through; not to be changed."""
-    made = new_project(tmp_path_factory.mktemp("finished"))
+    made = new_project(tmp_path_factory.mktemp("finished"), one_core=True)
     made.reproduce()
     return made
 
@@ -25,4 +25,4 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def reproduced(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, to change."""
     shutil.copytree(finished.root, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return Project(tmp_path / "project", finished.one_core)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from plain_loop import PlainModel, alone, logits_alone, train_alone
-from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 from repro import plugins
@@ -152,6 +151,8 @@ def m_mem(logits: Tensor, label: int) -> float:
 
 def figures(run: ExposureRun, members: Tensor, nonmembers: Tensor, dataset: Dataset) -> dict[str, float]:
     """What a record holds of a victim's logits (n, classes) on both sets."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
     own = own_parts(run.seed, run.validation)
     truth = [dataset.labels[indices.numpy()].tolist() for indices in (own.members, own.nonmembers)]
     scores = [

@@ -5,8 +5,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from opacus import GradSampleModule
-from opacus.optimizers import DPOptimizer
 from plain_loop import PlainModel, Samples, alone
 from side_by_side import SEEDS, Setting
 from torch import Tensor
@@ -101,6 +99,9 @@ def train_by_opacus(
     model: PlainModel, training: Samples, recipe: Recipe, seed: int, clip: float, multiplier: float
 ) -> PlainModel:
     """Train a model in place by Opacus, on the samples that the fleet's member draws."""
+    from opacus import GradSampleModule
+    from opacus.optimizers import DPOptimizer
+
     images, labels = training
     private = GradSampleModule(model)
     optimiser = DPOptimizer(

@@ -25,7 +25,6 @@ from exposed_victims import (
     starting,
     victim_runs,
 )
-from opacus.accountants import RDPAccountant
 from plain_loop import PlainModel, logits_alone, train_alone
 from plain_private import train_one_by_one
 from torch import Tensor
@@ -86,6 +85,8 @@ def test_a_defence_that_trains_in_its_own_way_takes_the_fleets_place(
 def test_epsilon_is_recorded_as_opacus_counts_it_up_to_that_epoch_over_members_and_poisons(
     privately: tuple[list[ExposureRun], list[dict[str, Any]]],
 ) -> None:
+    from opacus.accountants import RDPAccountant
+
     samples_seen = MEMBERS + BUDGET
     for run, record in zip(*privately, strict=True):
         for checkpoint, epoch in zip(record["checkpoints"], (1, 3), strict=True):

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opacus.accountants import RDPAccountant
 from plain_private import CLIP, MULTIPLIERS, RECIPE, privately
 from side_by_side import setting
 from torch import Tensor
@@ -91,6 +90,8 @@ def test_noise_costs_accuracy_on_digits_within_a_band() -> None:
 def test_epsilon_is_that_of_opacus_accountant_step_by_step(
     multiplier: float, rate: float, steps: int
 ) -> None:
+    from opacus.accountants import RDPAccountant
+
     accountant = RDPAccountant()
     for _ in range(steps):
         accountant.step(noise_multiplier=multiplier, sample_rate=rate)
