@@ -19,21 +19,16 @@ from repro.profiles import Profile
 from repro.progress import duration
 from repro.timing import Timings, read_timings
 
-_COPIES = 2  # of kept weights: the store's, which is the stage's output too, and DVC's cache
-
 
 def announce(root: Path, profile: Profile, known: Fingerprints | None = None) -> str:
     """What is still to be trained, an experiment a line, what that needs, and what the profile leaves out."""
     listed = costs(root, profile, known)
     waiting = [cost for cost in listed if cost.pending]
-    lines = [
-        f"{c.experiment}: {c.pending} of {c.fleets} fleets to train, {c.models} models in all"
-        for c in waiting
-    ]
+    lines = [f"{c.experiment}: {c.pending} of {c.models} models to train" for c in waiting]
     if waiting:
         lines += [f"{what}: {much}" for what, much in needs(root, profile, listed)]
     else:
-        lines.append(f"all {sum(c.fleets for c in listed)} fleets are trained; nothing to train")
+        lines.append(f"all {sum(c.models for c in listed)} models are trained; nothing to train")
     if profile.leaves_out:
         left_out = (f"{name} ({reason})" for name, reason in profile.leaves_out.items())
         lines.append(f"left out: {', '.join(left_out)}")
@@ -53,7 +48,7 @@ def needs(root: Path, profile: Profile, listed: list[Cost]) -> list[tuple[str, s
 
 
 def _workers(profile: Profile, pending: int, device: str | None) -> int:
-    """In how many processes fleets train: one on a GPU, on which ``device`` may tell that the last ones were."""
+    """In how many processes models train: one on a GPU, on which ``device`` may tell that the last ones were."""
     return 1 if profile.device == "cuda" or device not in (None, "cpu") else min(cores(), pending)
 
 
@@ -66,7 +61,7 @@ def _time(timings: Timings, profile: Profile, waiting: list[Cost]) -> str:
     for cost in waiting:
         if cost.seconds is not None:
             workers = _workers(profile, cost.pending, cost.device)
-            measured += cost.seconds * cost.pending / cost.fleets / workers
+            measured += cost.seconds * cost.pending / cost.models / workers
             devices.add(cost.device)
         elif cost.estimated is None:
             unknown.append(cost.experiment)
@@ -98,14 +93,14 @@ def _memory(profile: Profile, waiting: list[Cost]) -> str:
 
 
 def _disk(root: Path, profile: Profile, waiting: list[Cost]) -> str:
-    weights = _COPIES * sum(cost.weights for cost in waiting)
+    weights = sum(cost.weights for cost in waiting)
     unsized = sorted(frozenset[str]().union(*(cost.unsized for cost in waiting)))
     missing = _dataset_bytes(root, profile)
     free = shutil.disk_usage(root.resolve()).free
     fetched = f", and {size(missing)} for the dataset" if missing else ""
     unknown = f", not counting {', '.join(unsized)}: size unknown" if unsized else ""
     return (
-        f"about {size(weights)} for weights, in all copies{fetched}{unknown}, "
+        f"about {size(weights)} for weights{fetched}{unknown}, "
         f"{size(free)} are free{_warning(weights + missing > free)}"
     )
 

@@ -39,7 +39,7 @@ def main() -> None:
         if ending.code != _INTERRUPTED:
             raise
         _leave_at_once(
-            "interrupted; finished fleets are kept, the same command goes on from them", _INTERRUPTED
+            "interrupted; finished models are kept, the same command goes on from them", _INTERRUPTED
         )
 
 
@@ -116,7 +116,7 @@ def run(
     ] = None,
     profile: Profiled = None,
 ) -> None:
-    """Train an experiment's fleets; those already finished are taken from the store."""
+    """Train an experiment's models; those already finished are taken from the store."""
     from repro.execute import run_phases
     from repro.lifetime import end_with_dvc
     from repro.profiles import load_profile

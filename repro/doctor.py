@@ -15,7 +15,7 @@ import yaml
 from repro import plugins
 from repro.announce import missing_files, needs
 from repro.evidence.fingerprint import staleness
-from repro.evidence.store import RECORDS, Store
+from repro.evidence.store import Store
 from repro.machine import cores
 from repro.needs import size
 from repro.plan import costs
@@ -105,8 +105,12 @@ def _needs(root: Path, profile: Profile) -> list[tuple[str, str]]:
         if cost.seconds is not None:
             of = "one core" if cost.device == "cpu" else cost.device
             took = f"{duration(cost.seconds)} of {of} when last made"
-        waiting = f"{cost.pending} of {cost.fleets} fleets to train" if cost.pending else "trained"
-        facts.append((cost.experiment, f"{waiting}; {cost.models} models, {took}"))
+        waiting = (
+            f"{cost.pending} of {cost.models} models to train"
+            if cost.pending
+            else f"{cost.models} models trained"
+        )
+        facts.append((cost.experiment, f"{waiting}; {took}"))
     facts += [(name, f"left out: {reason}") for name, reason in profile.leaves_out.items()]
     return facts + [(f"{what} to train", much) for what, much in needs(root, profile, listed)]
 
@@ -139,9 +143,9 @@ def _project(root: Path, profile: Profile) -> list[tuple[str, str]]:
 def _store(folder: Path, root: Path) -> str:
     if not folder.is_dir():
         return "empty"
-    finished = sum(1 for _ in folder.glob(f"*/{RECORDS}"))
+    finished = len(Store(root).finished())
     taken = sum(file.stat().st_size for file in _files(folder))
-    return f"{finished} finished fleets, {size(taken)}, in {folder.relative_to(root)}"
+    return f"{finished} finished models, {size(taken)}, in {folder.relative_to(root)}"
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Carry out phases of an experiment: fleets not yet in the store are trained."""
+"""Carry out phases of an experiment: runs that are not yet in the store are trained."""
 
 import os
 import shutil
@@ -8,22 +8,25 @@ from typing import Any
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.evidence.equivalence import resolved
 from repro.evidence.files import write_json
-from repro.evidence.fingerprint import phase_fingerprint
+from repro.evidence.fingerprint import evidence_fingerprint, phase_digest
+from repro.evidence.keys import Job, jobs
 from repro.evidence.phases import ABOUT, PHASE_RECORDS, phase_folder
-from repro.evidence.store import WEIGHTS, Store, key_of
-from repro.experiments import Experiment, Phase
+from repro.evidence.store import Store
+from repro.experiments import Experiment
 from repro.machine import cores
 from repro.profiles import Profile
-from repro.runs import Fleet, digest
 from repro.training.task import Task
 from repro.workers import Workers
 
 Say = Callable[[str], None]
+Entries = dict[str, dict[str, Any]]
+"""The store's entries by key."""
 
 
 def run_phases(root: Path, profile: Profile, name: str, only: str | None, say: Say) -> None:
-    """Bring an experiment's phases, or one of them, up to date; finished fleets come from the store, as is said."""
+    """Bring an experiment's phases, or one of them, up to date; finished runs come from the store, as is said."""
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
     phases = [phase for phase in experiment.phases if only in (None, phase.name)]
     if not phases:
@@ -38,71 +41,84 @@ def run_phases(root: Path, profile: Profile, name: str, only: str | None, say: S
         from repro.training import process
 
         process.device(profile.device)  # where there is none, nothing is touched
-    works = [phase.work for phase in phases]
+    fingerprint = resolved(root, profile.name, name, evidence_fingerprint(profile, name))
+    works = [phase.work for phase in experiment.phases]
     with Store(root).locked(), Workers(profile.device, works) as workers:
         for phase in phases:
-            _run_phase(root, profile, name, phase, workers, say)
+            wanted = jobs(profile, experiment, phase)
+            entries = _bring(root, profile, name, wanted, workers, say)
+            _collect(
+                phase_folder(root, profile.name, name, phase.name),
+                phase_digest(fingerprint, phase.name),
+                wanted,
+                entries,
+            )
 
 
-def _run_phase(root: Path, profile: Profile, name: str, phase: Phase, workers: Workers, say: Say) -> None:
-    store, fingerprint = Store(root), phase_fingerprint(profile, phase)
-    fleets = {key_of(profile, phase, fingerprint, fleet): fleet for fleet in phase.fleets(profile)}
-    pending = [key for key in fleets if store.entry(key) is None]
-    if len(pending) < len(fleets):
-        say(f"{name} {phase.name}: {len(fleets) - len(pending)} of {len(fleets)} fleets are cached")
-    tasks = [
-        Task(
-            root=root,
-            key=key,
-            work=phase.work,
-            fleet=fleets[key],
-            device=profile.device,
-            parent=_parent(root, profile, name, phase, fleets[key]),
-            keeps_weights=phase.keeps_weights,
-        )
-        for key in pending
-    ]
-    if tasks:
-        workers.train(f"{name} {phase.name}", tasks, say)
-    _collect(root, profile, name, phase, fleets, fingerprint)
+def _bring(
+    root: Path, profile: Profile, name: str, wanted: list[list[Job]], workers: Workers, say: Say
+) -> Entries:
+    """The store's entries of jobs of one phase, by fleet; those that are not there are made, their parents first."""
+    phase, store = wanted[0][0].phase, Store(root)
+    entries = _read(store, wanted, store.finished(phase.keeps_weights))
+    count = sum(map(len, wanted))
+    pending = [left for own in wanted if (left := [job for job in own if job.key not in entries])]
+    if entries:
+        say(f"{name} {phase.name}: {len(entries)} of {count} models are cached")
+    if not pending:
+        return entries
+    missing = _missing_parents(store, pending)
+    if missing:
+        _bring(root, profile, name, missing, workers, say)
+    workers.train(f"{name} {phase.name}", [_task(root, profile, own) for own in pending], say)
+    made = _read(store, pending, store.finished())
+    for job in (job for own in pending for job in own if job.key not in made):
+        raise ReproError(f"{store.folder}: entry {job.key} vanished; run again")
+    return entries | made
 
 
-def _parent(root: Path, profile: Profile, name: str, phase: Phase, fleet: Fleet) -> Path | None:
-    if phase.after is None or phase.parent is None:
-        return None
-    path = (
-        phase_folder(root, profile.name, name, phase.after) / f"{phase.parent(profile, fleet).id}.safetensors"
+def _read(store: Store, wanted: list[list[Job]], among: set[str]) -> Entries:
+    """Entries by key, of those ``among`` that are whole."""
+    found = {job.key: store.entry(job.key) for own in wanted for job in own if job.key in among}
+    return {key: entry for key, entry in found.items() if entry is not None}
+
+
+def _missing_parents(store: Store, pending: list[list[Job]]) -> list[list[Job]]:
+    """Jobs that have to be done first, by fleet, each once."""
+    done = store.finished(with_weights=True)
+    found = []
+    for own in pending:
+        parents = {job.parent.key: job.parent for job in own if job.parent and job.parent.key not in done}
+        done |= parents.keys()
+        found.append(list(parents.values()))
+    return [parents for parents in found if parents]
+
+
+def _task(root: Path, profile: Profile, own: list[Job]) -> Task:
+    phase = own[0].phase
+    return Task(
+        root=root,
+        work=phase.work,
+        device=profile.device,
+        keeps_weights=phase.keeps_weights,
+        runs=tuple(job.run for job in own),
+        keys=tuple(job.key for job in own),
+        parents=tuple(job.parent.key for job in own if job.parent),
     )
-    if not path.is_file():
-        raise ReproError(
-            f"{name} {phase.name}: its weights of phase {phase.after} are missing; run that first"
-        )
-    return path
 
 
-def _collect(
-    root: Path,
-    profile: Profile,
-    name: str,
-    phase: Phase,
-    fleets: dict[str, Fleet],
-    fingerprint: dict[str, Any],
-) -> None:
-    store, folder = Store(root), phase_folder(root, profile.name, name, phase.name)
-    entries = {key: store.records(key) for key in fleets}
-    records: dict[str, Any] = {record["run"]: record for key in fleets for record in entries[key]["records"]}
+def _collect(folder: Path, fingerprint: str, wanted: list[list[Job]], entries: Entries) -> None:
+    """Put a phase's records where the stages after it look for them."""
+    records = {job.run.id: entries[job.key]["record"] for own in wanted for job in own}
     devices = sorted({entry["device"] for entry in entries.values()})
     beside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    if phase.keeps_weights:
-        for key, fleet in fleets.items():
-            _link_or_copy(store.folder / key / WEIGHTS, beside / f"{fleet.id}.safetensors")
     write_json(beside / PHASE_RECORDS, records)
     write_json(
         beside / ABOUT,
         {
-            "fingerprint": digest(fingerprint),
+            "fingerprint": fingerprint,
             "device": ", ".join(devices),
             "variant": next((entry["variant"] for entry in entries.values()), None),
             "threads": 1,
@@ -112,11 +128,3 @@ def _collect(
     )
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(beside, folder)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """The store's file under another name too: weights are on disk once where the file system can."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

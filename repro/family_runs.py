@@ -1,10 +1,10 @@
 """Descriptions of models backdoored with a family of triggers, and of the clean ones beside them (desanctis 3.2)."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from repro.data.partition import POISON_SHARE, TRAIN_SHARE
-from repro.runs import Data, Description, Options, engine_of
+from repro.runs import Data, Description, Options, engine_of, plain
 from repro.training.recipe import Recipe
 
 
@@ -58,8 +58,8 @@ def stacked_alike(run: FamilyRun) -> Any:
     """Runs that can share a stack: one architecture, recipe, data, size of training set and preparation of images."""
     return [
         run.architecture,
-        asdict(run.recipe),
-        asdict(run.data),
+        plain(run.recipe),
+        plain(run.data),
         run.members,
         run.enlarge,
         run.ink,

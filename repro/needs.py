@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any
 
 from repro import plugins
-from repro.data import describe
 from repro.data.partition import CLEAN_SHARE, POISON_SHARE, TRAIN_SHARE
 from repro.experiments import Phase
 from repro.models import Convolution
@@ -35,9 +34,6 @@ def size(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
-_engine = cache(engine_of)
-
-
 @cache
 def parameters(architecture: str, shape: Shape, classes: int) -> int | None:
     """How many numbers a model's state holds; None where its piece does not say.
@@ -45,7 +41,7 @@ def parameters(architecture: str, shape: Shape, classes: int) -> int | None:
     A normalised channel has two parameters and two running statistics. Of a network it is the piece's ``PARAMETERS``,
     at 1,000 classes.
     """
-    if _engine(architecture) != "stacked":
+    if engine_of(architecture) != "stacked":
         stated: int | None = plugins.literal("architecture", architecture, "PARAMETERS", None)
         return stated
     channels, height, width = shape
@@ -63,12 +59,12 @@ def parameters(architecture: str, shape: Shape, classes: int) -> int | None:
 
 def image_shape(profile: Profile) -> Shape:
     """(channels, height, width) of the profile's images."""
-    return describe(profile.data.name, profile.data.options).shape
+    return profile.facts().shape
 
 
 def images(profile: Profile) -> int:
     """How many images the profile uses."""
-    return profile.data.limit or describe(profile.data.name, profile.data.options).images
+    return profile.data.limit or profile.facts().images
 
 
 def triggered(run: Any, count: int, classes: int) -> int:
@@ -102,7 +98,7 @@ def memory_bytes(profile: Profile, phase: Phase, fleet: Fleet) -> int:
     if not trains(phase) or not of_architecture(fleet):
         return held
     pool = count + sum(triggered(run, count, classes) for run in fleet.runs)
-    weights, engine = weight_bytes(profile, fleet)[0], _engine(fleet.runs[0].architecture)
+    weights, engine = weight_bytes(profile, fleet)[0], engine_of(fleet.runs[0].architecture)
     models = _TRAINING_COPIES * weights
     if engine == "network":  # one after another, beside all as they were and as they become
         models = 2 * weights + models // len(fleet.runs)

@@ -11,10 +11,13 @@ from typing import Any
 
 from repro import plugins
 from repro.data import describe
+from repro.evidence.definitions import PACKAGE
+from repro.evidence.equivalence import resolved
 from repro.evidence.files import write_json
-from repro.evidence.fingerprint import PACKAGE, evidence_fingerprint, evidence_path
+from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
+from repro.evidence.keys import Job, jobs
 from repro.evidence.phases import ABOUT, phase_folder
-from repro.evidence.store import Store, key_of
+from repro.evidence.store import Store
 from repro.evidence.table import checksum
 from repro.experiments import Experiment
 from repro.needs import memory_bytes, trains, weight_bytes
@@ -41,16 +44,16 @@ Fingerprints = dict[str, dict[str, Any]]
 class Cost:
     """What an experiment costs.
 
-    fleets, pending, models: in all, still to train, in all. seconds: of one core, as its evidence took in all, on
-    ``device``; None when never measured. estimated: what is pending takes at most these seconds of one core, from
-    ``kinds`` of steps that were timed here; None when these were not. memory: bytes of the largest process. weights:
-    bytes of one copy of the pending weights, not counting architectures of ``unsized``.
+    models, pending: in all, still to train; one that several experiments describe is pending in the first alone.
+    seconds: of one core, as its evidence took in all, on ``device``; None when never measured. estimated: what is
+    pending takes at most these seconds of one core, from ``kinds`` of steps that were timed here; None when these were
+    not. memory: bytes of the largest process. weights: bytes of the pending weights, not counting architectures of
+    ``unsized``.
     """
 
     experiment: str
-    fleets: int
-    pending: int
     models: int
+    pending: int
     seconds: float | None
     device: str | None
     estimated: float | None
@@ -83,47 +86,63 @@ def write_plan(root: Path, profile: Profile, known: Fingerprints | None = None) 
     for package in ("claims", "report"):
         write_json(folder / f"{package}.json", {"profile": facts, "files": _files(package)})
     for name, fingerprint in (known or fingerprints(profile)).items():
-        write_json(folder / f"{name}.json", fingerprint)
+        write_json(folder / f"{name}.json", resolved(root, profile.name, name, fingerprint))
     for name, reason in profile.leaves_out.items():
         write_json(folder / f"{name}.json", {"left out": reason})
 
 
 def costs(root: Path, profile: Profile, known: Fingerprints | None = None) -> list[Cost]:
     """The cost of each of the profile's experiments that it does not leave out."""
+    store = Store(root)
+    done = {kept: store.finished(with_weights=kept) for kept in (False, True)}
     return [
-        _cost(root, profile, name, every["phases"])
-        for name, every in (known or fingerprints(profile)).items()
+        _cost(root, profile, name, resolved(root, profile.name, name, fingerprint), done)
+        for name, fingerprint in (known or fingerprints(profile)).items()
     ]
 
 
-def _cost(root: Path, profile: Profile, name: str, fingerprint: dict[str, Any]) -> Cost:
+def _cost(
+    root: Path, profile: Profile, name: str, fingerprint: dict[str, Any], done: dict[bool, set[str]]
+) -> Cost:
+    """``done``: keys of the store, by whether these have weights; what is found pending is added to them."""
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
-    store, timings = Store(root), read_timings(root, profile.name)
-    total = pending_fleets = models = memory = weights = 0
+    timings = read_timings(root, profile.name)
+    models = memory = weights = pending_models = 0
     training: list[Fleet] = []
     unsized: set[str] = set()
-    for phase in experiment.phases:
-        fleets = phase.fleets(profile)
-        total += len(fleets)
-        models += sum(len(fleet.runs) for fleet in fleets)
-        if _is_current(phase_folder(root, profile.name, name, phase.name), fingerprint[phase.name]):
-            continue
-        keys = [key_of(profile, phase, fingerprint[phase.name], fleet) for fleet in fleets]
-        pending = [fleet for key, fleet in zip(keys, fleets, strict=True) if store.entry(key) is None]
-        pending_fleets += len(pending)
-        training += pending if trains(phase) else []
-        memory = max([memory, *(memory_bytes(profile, phase, fleet) for fleet in pending)])
-        for fleet in pending if phase.keeps_weights else []:
-            held, unknown = weight_bytes(profile, fleet)
+    needed: dict[str, list[Job]] = {}
+    """By phase, what later phases continue from and is not there."""
+    for phase in reversed(experiment.phases):
+        every = jobs(profile, experiment, phase)
+        models += sum(map(len, every))
+        current = _is_current(
+            phase_folder(root, profile.name, name, phase.name), phase_digest(fingerprint, phase.name)
+        )
+        every = [needed.get(phase.name, [])] if current else every
+        pending = [
+            left for own in every if (left := [j for j in own if j.key not in done[phase.keeps_weights]])
+        ]
+        for job in (job for own in pending for job in own):
+            done[False].add(job.key)
+            if phase.keeps_weights:
+                done[True].add(job.key)
+            if job.parent and job.parent.key not in done[True]:
+                needed.setdefault(job.parent.phase.name, []).append(job.parent)
+        for own in pending:
+            fleet = Fleet(tuple(job.run for job in own))
+            pending_models += len(own)
+            training += [fleet] if trains(phase) else []
+            together = [fleet] if profile.device == "cuda" else [Fleet((run,)) for run in fleet.runs]
+            memory = max(memory, *(memory_bytes(profile, phase, part) for part in together))
+            held, unknown = weight_bytes(profile, fleet) if phase.keeps_weights else (0, set())
             weights += held
             unsized |= unknown
     seconds, device = _measured(root, profile, name)
     estimated, kinds = at_most(profile, training, timings) or (None, set())
     return Cost(
         experiment=name,
-        fleets=total,
-        pending=pending_fleets,
         models=models,
+        pending=pending_models,
         seconds=seconds,
         device=device,
         estimated=estimated,
@@ -134,12 +153,12 @@ def _cost(root: Path, profile: Profile, name: str, fingerprint: dict[str, Any]) 
     )
 
 
-def _is_current(folder: Path, fingerprint: dict[str, Any]) -> bool:
+def _is_current(folder: Path, fingerprint: str) -> bool:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(about.get("fingerprint") == digest(fingerprint))
+    return bool(about.get("fingerprint") == fingerprint)
 
 
 def _measured(root: Path, profile: Profile, name: str) -> tuple[float | None, str | None]:

@@ -6,6 +6,8 @@ first line of each docstring, so that nothing heavy is imported to say what exis
 
 import ast
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -43,7 +45,23 @@ def module_name(kind: str, name: str) -> str:
 
 def load(kind: str, name: str) -> ModuleType:
     """Import the piece ``name`` of a kind."""
+    for loaded in _observers:
+        loaded.add((kind, name))
     return importlib.import_module(module_name(kind, name))
+
+
+_observers: list[set[tuple[str, str]]] = []
+
+
+@contextmanager
+def observed() -> Iterator[set[tuple[str, str]]]:
+    """Collects the (kind, name) of every piece that is loaded within the block."""
+    loaded: set[tuple[str, str]] = set()
+    _observers.append(loaded)
+    try:
+        yield loaded
+    finally:
+        _observers.pop()
 
 
 def title(kind: str, name: str) -> str:
@@ -61,14 +79,15 @@ def options(kind: str, name: str) -> dict[str, Any]:
 
 def literal(kind: str, name: str, constant: str, default: Any) -> Any:
     """A constant of a piece that is written as a literal, without importing it; ``default`` where it has none."""
-    module_name(kind, name)
-    value = _values(ROOT / KINDS[kind] / f"{name}.py").get(constant)
+    value = _values(kind, name).get(constant)
     return default if value is None else ast.literal_eval(value)
 
 
 @cache
-def _values(path: Path) -> dict[str, ast.expr]:
-    """What a module's constants are assigned, as written."""
+def _values(kind: str, name: str) -> dict[str, ast.expr]:
+    """What a piece's constants are assigned, as written."""
+    module_name(kind, name)
+    path = ROOT / KINDS[kind] / f"{name}.py"
     found: dict[str, ast.expr] = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:

@@ -29,9 +29,9 @@ class Progress:
         if total:
             say(f"{what}: {total} {pieces} to train")
 
-    def advance(self) -> None:
-        """One more piece is done."""
-        self.done += 1
+    def advance(self, pieces: int = 1) -> None:
+        """So many more pieces are done."""
+        self.done += pieces
         now = time.monotonic()
         each = (now - self.begun) / self.done
         line = (

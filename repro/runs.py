@@ -1,4 +1,4 @@
-"""A run's full description, and the fleets that runs are trained in.
+"""A run's full description, and the fleets that runs are trained in where there is a GPU.
 
 Descriptions are plain values. A run's id is a hash of its description, so whatever decides a run's outcome, but for the
 code and the data, stands in it.
@@ -7,20 +7,46 @@ code and the data, stands in it.
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from repro import plugins
 from repro.training.recipe import Recipe
 
 Options = dict[str, Any]
+_PLAIN = "plain"
 
 
 def digest(value: Any) -> str:
     """SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A description as dicts and lists, as `dataclasses.asdict` gives it but without copying what is plain already."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    # A part that many descriptions share is written out once; these themselves are not kept.
+    known = value.__dict__.get(_PLAIN)
+    if known is None:
+        kind: Any = type(value)
+        known = {name: plain(getattr(value, name)) for name in _fields(kind)}
+        if not isinstance(value, Description):
+            value.__dict__[_PLAIN] = known
+    return known
+
+
+@cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    if not is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} is no part of a description")
+    return tuple(field.name for field in fields(kind))
 
 
 @dataclass(frozen=True)
@@ -73,7 +99,7 @@ class Description:
     @cached_property
     def id(self) -> str:
         """Sixteen characters that stand for the whole description; never all digits."""
-        return "r" + digest(asdict(self))[:15]  # type: ignore[call-overload]
+        return "r" + digest(plain(self))[:15]
 
     def pieces(self) -> set[tuple[str, str]]:
         """(kind, name) of every piece the run uses: their code decides its outcome."""
@@ -108,6 +134,7 @@ class Run(Description):
         return used | {("trigger", attack.trigger.name) for attack in attacks}
 
 
+@cache
 def engine_of(architecture: str) -> str:
     """The engine that trains an architecture."""
     engine: str = plugins.literal("architecture", architecture, "ENGINE", "stacked")
@@ -116,7 +143,7 @@ def engine_of(architecture: str) -> str:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Runs that train together, in a fixed order, on one dataset."""
+    """Runs that can train together, in a fixed order, on one dataset; what becomes of each depends on no other."""
 
     runs: tuple[Any, ...]
 
@@ -151,8 +178,8 @@ def stacked_alike(run: Run) -> Any:
     return [
         run.architecture,
         run.pretrained,
-        asdict(run.recipe),
-        asdict(run.data),
+        plain(run.recipe),
+        plain(run.data),
         run.defence.name,
         run.defence.options,
     ]

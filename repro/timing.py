@@ -1,8 +1,8 @@
 """How long a training step takes here: measured when asked, on random images, and kept in ``.repro/timings/``.
 
 What a step costs depends on the architecture, its engine's options, the batch, the defence and the number of models
-that train together; each such kind is timed once. PyTorch is imported where something is timed, not where times are
-looked up.
+that train together, which is one on a CPU and a fleet on a GPU; each such kind is timed once. PyTorch is imported where
+something is timed, not where times are looked up.
 """
 
 import json
@@ -51,7 +51,7 @@ def kind_of(profile: Profile, fleet: Fleet) -> str:
     run = fleet.runs[0]
     recipe, defence = recipe_of(run), defence_of(run)
     how = [run.architecture, recipe.batch_size, recipe.options, defence.name, defence.options]
-    return digest([*how, image_shape(profile), profile.classes(), profile.fleet])[:16]
+    return digest([*how, image_shape(profile), profile.classes(), profile.device, profile.fleet])[:16]
 
 
 def at_most(profile: Profile, fleets: list[Fleet], timings: Timings) -> tuple[float, set[str]] | None:
@@ -83,7 +83,7 @@ def time_steps(root: Path, profile: Profile, say: Callable[[str], None]) -> int:
         defence = defence_of(run).name
         say(
             f"{run.architecture}, {defence}, batches of {recipe_of(run).batch_size}: "
-            f"{1000 * seconds:.3g} ms a step and model ({steps} steps of {profile.fleet} models)"
+            f"{1000 * seconds:.3g} ms a step and model ({steps} steps of {_together(profile, device)} at once)"
         )
         timings[kind] = {
             "architecture": run.architecture,
@@ -106,7 +106,12 @@ def _fleets(profile: Profile) -> Iterator[Fleet]:
         phases: tuple[Phase, ...] = plugins.load("experiment", name).EXPERIMENT.phases
         for phase in phases:
             if trains(phase):
-                yield from filter(of_architecture, phase.fleets(profile))
+                yield from filter(of_architecture, phase.planned(profile))
+
+
+def _together(profile: Profile, device: Any) -> int:
+    """How many models a training step is of."""
+    return profile.fleet if device.type == "cuda" else 1
 
 
 def _step(profile: Profile, run: Any, device: Any) -> tuple[float, int]:
@@ -116,7 +121,7 @@ def _step(profile: Profile, run: Any, device: Any) -> tuple[float, int]:
     from repro.training.fleet import Regularisation, Split
     from repro.training.recipe import Recipe
 
-    recipe, defence, models = recipe_of(run), defence_of(run), profile.fleet
+    recipe, defence, models = recipe_of(run), defence_of(run), _together(profile, device)
     engine, piece = (
         plugins.load("engine", engine_of(run.architecture)),
         plugins.load("architecture", run.architecture),

@@ -21,11 +21,12 @@ from repro.training.task import Task, begin_worker, train_task
 
 # What every worker needs; an optimiser's first step imports the second, which takes as long as the rest of PyTorch.
 _IMPORTED = ("repro.training.process", "torch._dynamo", "safetensors.torch")
-_LOST = "a training process was killed (out of memory?); finished fleets are kept, run again to go on"
+_MOST_RUNS, _SHARES = 30, 8  # in a task, and tasks that each worker has left at least
+_LOST = "a training process was killed (out of memory?); finished models are kept, run again to go on"
 
 
 class Workers:
-    """As many processes as there are cores, or this one alone where there is a GPU, or a single fleet to train.
+    """As many processes as there are cores, or this one alone where there is a GPU, or a single model to train.
 
     ``device`` is the profile's, ``works`` are the ``module:function`` names of what is to be carried out.
     """
@@ -44,25 +45,30 @@ class Workers:
         if self._executor and not isinstance(error, WorkerLostError):
             self._executor.shutdown(wait=error is None, cancel_futures=error is not None)
 
-    def train(self, what: str, tasks: list[Task], say: Callable[[str], None]) -> None:
-        """Train tasks to the end, in whichever order; WorkerLostError when a process is killed meanwhile."""
-        several = min(len(tasks), cores()) > 1 and self._device != "cuda"
+    def train(self, what: str, fleets: list[Task], say: Callable[[str], None]) -> None:
+        """Train tasks to the end, each a fleet's runs; WorkerLostError when a process is killed meanwhile.
+
+        On a CPU these are dealt out in smaller tasks.
+        """
+        count = sum(len(task.runs) for task in fleets)
+        several = min(count, cores()) > 1 and self._device != "cuda"
         if several and self._executor is None:
             self._start_server()
         from repro.training import process
 
-        several &= process.device(self._device).type != "cuda"
-        progress = Progress(what, len(tasks), "fleets", say)
-        for _ in self._each(tasks) if several else self._alone(tasks):
-            progress.advance()
+        on_gpu = process.device(self._device).type == "cuda"
+        tasks = fleets if on_gpu else list(dealt(fleets, cores()))
+        progress = Progress(what, count, "models", say)
+        for trained in self._each(tasks) if several and not on_gpu else self._alone(tasks):
+            progress.advance(trained)
 
-    def _alone(self, tasks: list[Task]) -> Iterator[str]:
+    def _alone(self, tasks: list[Task]) -> Iterator[int]:
         from repro.training import process
 
         process.prepare()
         return map(train_task, tasks)
 
-    def _each(self, tasks: list[Task]) -> Iterator[str]:
+    def _each(self, tasks: list[Task]) -> Iterator[int]:
         try:
             trained = [self._pool().submit(train_task, task) for task in tasks]
         except (BrokenProcessPool, OSError, ValueError):
@@ -92,6 +98,20 @@ class Workers:
                 initargs=(os.getpid(), psutil.Process().create_time()),
             )
         return self._executor
+
+
+def dealt(fleets: Iterable[Task], workers: int) -> Iterator[Task]:
+    """The same runs in tasks that become smaller towards the end, so that all workers finish at about the same time."""
+    fleets = list(fleets)
+    left = sum(len(task.runs) for task in fleets)
+    for task in fleets:
+        start = 0
+        while start < len(task.runs):
+            size = max(1, min(_MOST_RUNS, left // (_SHARES * workers)))
+            part = task.part(start, start + size)
+            yield part
+            start += len(part.runs)
+            left -= len(part.runs)
 
 
 def _context() -> BaseContext:

@@ -10,7 +10,7 @@ from repro.data.datasets import Download, mnist
 from repro.doctor import diagnosis, lock_file, packages
 from repro.evidence.files import write_json, write_text
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
-from repro.evidence.store import RECORDS, Store
+from repro.evidence.store import Store
 from repro.evidence.table import checksum
 from repro.profiles import DataSettings, Profile
 
@@ -60,14 +60,13 @@ def test_project_with_evidence(tmp_path: Path, profile: Profile) -> None:
     write_json(path.with_suffix(".provenance.json"), {"seconds": 3725.0, "device": "cpu"})
     write_text(tmp_path / "claims" / "expected" / "tiny.yaml", "{}\n")
     write_text(tmp_path / "dvc.lock", LOCK)
-    with Store(tmp_path).adding("k") as folder:
-        write_text(folder / RECORDS, "x" * 2_500_000)
+    Store(tmp_path).add("key", {"record": {}}, b"x" * 2_500_000)
     said = facts(tmp_path, profile)
     assert said["tuning"][1] == "current"
     assert "1 h 02 min of one core when last made" in said["tuning"][0]
     assert "not counting" in said["time to train"][0]
     assert "tuning" not in said["time to train"][0]
-    assert said["store"] == ["1 finished fleets, 2.5 MB, in .repro/store"]
+    assert said["store"] == ["1 finished models, 2.5 MB, in .repro/store"]
     assert said["dvc.lock"] == ["whole"]
     assert said["gate"] == ["claims/expected/tiny.yaml is there"]
 

@@ -12,12 +12,13 @@ from repro import announce as announcing
 from repro import needs, plugins
 from repro.announce import announce
 from repro.evidence.files import write_json, write_text
-from repro.evidence.fingerprint import evidence_path
+from repro.evidence.fingerprint import evidence_path, phase_digest
+from repro.evidence.keys import jobs
 from repro.evidence.phases import ABOUT, phase_folder
-from repro.evidence.store import RECORDS, Store, key_of
+from repro.evidence.store import Store
 from repro.plan import costs, fingerprints, write_plan
 from repro.profiles import DataSettings, Profile, load_profile
-from repro.runs import digest
+from repro.runs import Fleet
 from repro.timing import kind_of, timings_path
 
 
@@ -113,24 +114,24 @@ def test_what_is_left_out_costs_nothing_and_says_why(tmp_path: Path, profile: Pr
 
 
 def test_everything_trained(tmp_path: Path, profile: Profile) -> None:
-    for phase, content in fingerprints(profile)["trigger_by_model"]["phases"].items():
+    fingerprint = fingerprints(profile)["trigger_by_model"]
+    for phase in fingerprint["phases"]:
         folder = phase_folder(tmp_path, "tiny", "trigger_by_model", phase)
-        write_json(folder / ABOUT, {"fingerprint": digest(content)})
+        write_json(folder / ABOUT, {"fingerprint": phase_digest(fingerprint, phase)})
     lines = announce(tmp_path, profile).splitlines()
-    assert lines[0] == "tiny: all 5 fleets are trained; nothing to train"
+    assert lines[0] == "tiny: all 15 models are trained; nothing to train"
     assert [line.split(": ")[1] for line in lines[1:]] == ["left out"]
 
 
 def test_only_what_is_pending_is_counted(tmp_path: Path, profile: Profile) -> None:
     (whole,) = costs(tmp_path, profile)
     experiment = plugins.load("experiment", "trigger_by_model").EXPERIMENT
-    content = fingerprints(profile)["trigger_by_model"]["phases"]["train"]
-    for fleet in experiment.phases[0].fleets(profile):
-        with Store(tmp_path).adding(key_of(profile, experiment.phases[0], content, fleet)) as folder:
-            write_text(folder / RECORDS, "{}")
+    for own in jobs(profile, experiment, experiment.phases[0]):
+        for job in own:
+            Store(tmp_path).add(job.key, {"record": {}}, b"weights")
     timed(tmp_path, profile, 1.0)
     (part,) = costs(tmp_path, profile)
-    assert (whole.fleets, whole.pending, part.pending) == (5, 5, 2)
+    assert (whole.models, whole.pending, part.pending) == (15, 15, 6)
     # The models of phase train, the only weights kept, are there; retraining takes 2 epochs of 2 batches for 6 models.
     assert (whole.weights, part.weights) == (9 * 4 * (128 * 65 + 64 * 129 + 10 * 65), 0)
     assert part.estimated == 6 * 2 * 2
@@ -184,7 +185,11 @@ def test_memory_of_all_processes_that_train_at_once(
 ) -> None:
     (cost,) = costs(tmp_path, profile)
     phase = plugins.load("experiment", "trigger_by_model").EXPERIMENT.phases[0]
-    assert cost.memory == max(needs.memory_bytes(profile, phase, fleet) for fleet in phase.fleets(profile))
+    assert cost.memory == max(
+        needs.memory_bytes(profile, phase, Fleet((run,)))
+        for fleet in phase.fleets(profile)
+        for run in fleet.runs
+    )
     together = needs.size(2 * cost.memory)
     machine["memory"] = 2 * cost.memory
     line = said(tmp_path, profile)["memory"]
@@ -194,15 +199,16 @@ def test_memory_of_all_processes_that_train_at_once(
     machine["memory"] -= 1
     assert said(tmp_path, profile)["memory"] == f"{line}; WARNING: this does not fit"
     on_gpu = profile.model_copy(update={"device": "cuda"})
-    assert said(tmp_path, on_gpu)["memory"].startswith(f"at least {needs.size(cost.memory)}, ")
+    fleets = max(needs.memory_bytes(on_gpu, phase, fleet) for fleet in phase.fleets(on_gpu))
+    assert said(tmp_path, on_gpu)["memory"].startswith(f"at least {needs.size(fleets)}, ")
 
 
-def test_disk_of_weights_in_all_copies(tmp_path: Path, profile: Profile, machine: dict[str, int]) -> None:
+def test_disk_of_weights(tmp_path: Path, profile: Profile, machine: dict[str, int]) -> None:
     (cost,) = costs(tmp_path, profile)
-    machine["disk"] = 2 * cost.weights
+    machine["disk"] = cost.weights
     line = said(tmp_path, profile)["disk"]
-    weights = needs.size(2 * cost.weights)
-    assert line == f"about {weights} for weights, in all copies, {weights} are free"
+    weights = needs.size(cost.weights)
+    assert line == f"about {weights} for weights, {weights} are free"
     machine["disk"] -= 1
     assert said(tmp_path, profile)["disk"] == f"{line}; WARNING: this does not fit"
 
@@ -222,5 +228,5 @@ def test_disk_of_a_dataset_to_fetch(
 def test_weights_of_unknown_size(tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "parameters", lambda *_: None)
     assert said(tmp_path, profile)["disk"].startswith(
-        "about 0 bytes for weights, in all copies, not counting mlp: size unknown, "
+        "about 0 bytes for weights, not counting mlp: size unknown, "
     )

@@ -53,7 +53,7 @@ def test_steps_are_really_taken(tmp_path: Path, profile: Profile, monkeypatch: p
 
     monkeypatch.setattr(engine, "train", counted)
     time_steps(tmp_path, profile, lambda line: None)
-    assert {members for members, *_ in seen} == {profile.fleet}
+    assert {members for members, *_ in seen} == {1}
     assert all(training % 32 == 0 and validation == training // 4 for _, training, validation, _ in seen)
     assert {(recipe.batch_size, recipe.epochs, recipe.patience) for *_, recipe in seen} == {(32, 1, 1)}
 

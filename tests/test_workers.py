@@ -11,21 +11,21 @@ import torch
 
 from repro import plugins, workers
 from repro.errors import ReproError
-from repro.evidence.fingerprint import phase_fingerprint
-from repro.evidence.store import Store, key_of
+from repro.evidence.keys import jobs
+from repro.evidence.store import Store
 from repro.execute import run_phases
-from repro.experiments import Phase
+from repro.experiments import Experiment
 from repro.profiles import Profile
 from repro.training.task import Task
 from repro.workers import Workers
 
 
 def tasks(root: Path, profile: Profile) -> list[Task]:
-    phase: Phase = plugins.load("experiment", "poison_rate").EXPERIMENT.phases[0]
-    fingerprint = phase_fingerprint(profile, phase)
+    experiment: Experiment = plugins.load("experiment", "poison_rate").EXPERIMENT
+    phase = experiment.phases[0]
     return [
-        Task(root, key_of(profile, phase, fingerprint, fleet), phase.work, fleet, "cpu", None, False)
-        for fleet in phase.fleets(profile)
+        Task(root, phase.work, "cpu", False, tuple(j.run for j in own), tuple(j.key for j in own))
+        for own in jobs(profile, experiment, phase)
     ]
 
 
@@ -36,15 +36,14 @@ def trained(root: Path, profile: Profile, cores: int, monkeypatch: pytest.Monkey
     assert len(waiting) >= 2
     started: set[int] = set()
     with Workers("cpu", [waiting[0].work]) as pool:
-        for turn in ("a", "b"):
-            pool.train(
-                turn, [task for task in waiting if (int(task.key, 16) % 2 == 0) == (turn == "a")], ignore
-            )
-            pool.train(turn, waiting[:2], ignore)
+        for turn in (0, 1):
+            pool.train(str(turn), waiting[turn::2], ignore)
+            pool.train(str(turn), waiting[:2], ignore)
             if pool._executor:
                 started |= set(pool._executor._processes)
     assert len(started) == (cores if cores > 1 else 0)
-    return {task.key: Store(root).records(task.key)["records"] for task in waiting}
+    entries = {key: Store(root).entry(key) for task in waiting for key in task.keys}
+    return {key: entry and entry["record"] for key, entry in entries.items()}
 
 
 def ignore(line: str) -> None:
@@ -55,6 +54,7 @@ def test_other_processes_train_the_same(
     tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = trained(tmp_path / "alone", profile, 1, monkeypatch)
+    assert all(alone.values())
     assert trained(tmp_path / "several", profile, 2, monkeypatch) == alone
 
 
@@ -82,12 +82,25 @@ def test_phases_are_carried_out_in_order_and_one_alone_when_asked(tmp_path: Path
     said: list[str] = []
     with pytest.raises(ReproError, match=r"^sources has no phase 'retrain': train$"):
         run_phases(tmp_path, profile, "sources", "retrain", said.append)
-    with pytest.raises(ReproError, match=r"its weights of phase train are missing; run that first$"):
-        run_phases(tmp_path, profile, "trigger_by_model", "retrain", said.append)
     run_phases(tmp_path, profile, "trigger_by_model", "train", said.append)
     run_phases(tmp_path, profile, "trigger_by_model", None, said.append)
     assert [line for line in said if " cached" in line or " to train" in line] == [
-        "trigger_by_model train: 3 fleets to train",
-        "trigger_by_model train: 3 of 3 fleets are cached",
-        "trigger_by_model retrain: 2 fleets to train",
+        "trigger_by_model train: 9 models to train",
+        "trigger_by_model train: 9 of 9 models are cached",
+        "trigger_by_model retrain: 6 models to train",
     ]
+
+
+@pytest.mark.parametrize(("sizes", "cores"), [([30, 30, 7], 2), ([1], 2), ([60] * 30, 2), ([5, 5], 8)])
+def test_tasks_become_smaller_towards_the_end(sizes: list[int], cores: int, tmp_path: Path) -> None:
+    fleets = [
+        Task(tmp_path, "work", "cpu", False, runs, tuple(map(str, runs)))
+        for k, size in enumerate(sizes)
+        for runs in [tuple(range(1000 * k, 1000 * k + size))]
+    ]
+    parts = list(workers.dealt(fleets, cores))
+    assert [run for part in parts for run in part.runs] == [run for task in fleets for run in task.runs]
+    assert all(part.keys == tuple(map(str, part.runs)) for part in parts)
+    assert max(len(part.runs) for part in parts) <= 30
+    assert len(parts) >= min(sum(sizes), 8 * cores)
+    assert [len(part.runs) for part in parts[-cores:]] == [1] * len(parts[-cores:])

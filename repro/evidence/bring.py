@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import ReproError
+from repro.evidence.equivalence import resolved
 from repro.evidence.files import write_bytes
 from repro.evidence.fingerprint import compare, evidence_fingerprint, evidence_folder
 from repro.evidence.provenance import parse_provenance
@@ -45,7 +46,7 @@ def bring(root: Path, profile: Profile, folder: Path, *, dirty: bool = False, re
     names = sorted({_experiment(path) for path in source.iterdir() if _experiment(path)})
     if not names:
         raise ReproError(f"{folder}: no evidence in it (<experiment>.csv with .fingerprint.json beside it)")
-    found = _all(names, lambda name: _checked(profile, source, name, dirty))
+    found = _all(names, lambda name: _checked(root, profile, source, name, dirty))
     target = evidence_folder(root, profile.name)
     same = {each.experiment: _is_same(target, each) for each in found}
     changed = [each for each in found if not same[each.experiment]]
@@ -83,7 +84,7 @@ def _all(names: list[str], check: Callable[[str], Any]) -> list[Any]:
     return results
 
 
-def _checked(profile: Profile, source: Path, name: str, dirty: bool) -> Brought:
+def _checked(root: Path, profile: Profile, source: Path, name: str, dirty: bool) -> Brought:
     files = {}
     for suffix in SUFFIXES:
         path = source / f"{name}{suffix}"
@@ -107,7 +108,7 @@ def _checked(profile: Profile, source: Path, name: str, dirty: bool) -> Brought:
     if stored.get("experiment") != name:
         raise ReproError(f"{beside}: of experiment {stored.get('experiment')}, not {name}")
     try:
-        reasons = compare(stored, evidence_fingerprint(profile, name))
+        reasons = compare(stored, resolved(root, profile.name, name, evidence_fingerprint(profile, name)))
     except (KeyError, TypeError, AttributeError):
         raise ReproError(f"{beside}: not a fingerprint") from None
     if reasons:

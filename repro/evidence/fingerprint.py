@@ -1,32 +1,51 @@
-"""What evidence depends on: the code its runs import, their descriptions, the data; and whether it is current.
+"""What evidence depends on: the code its runs reach, their descriptions, settings, data, packages; is it current?
 
-A module counts by its source without comments, docstrings and blank lines, so that explaining code makes no evidence
-stale. Which modules count is found by following imports of ``repro`` from the function that does a phase's work and
-from the pieces its runs name: a new file that nothing imports changes nothing. Profiles and parameters count by
-value, through the runs they describe.
+Which code counts, and by what of it, `repro.evidence.definitions` says: what is reached by name from the function that
+does a phase's work, from the pieces its runs name, and from what carries the runs out. Profiles and parameters count by
+value: through the runs they describe, and through the experiment's settings, which its rows read too.
 """
 
-import ast
-import io
 import json
-import tokenize
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from repro import plugins
 from repro.data import describe
-from repro.errors import ReproError
+from repro.evidence.definitions import Reference, definitions, module_of
+from repro.evidence.equivalence import resolved
 from repro.evidence.table import checksum
 from repro.experiments import Experiment, Phase
 from repro.profiles import Profile, load_profile
 from repro.runs import Data, digest
 
-SCHEMA = 1
-PACKAGE = Path(__file__).resolve().parent.parent
+SCHEMA = 2
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "numba")
 
-# These resolve names or report errors; what they resolve to is counted by itself.
-_NEUTRAL = {"repro", "repro.errors", "repro.plugins", "repro.profiles"}
+# These resolve names, report errors, say and keep what they are given; what is resolved to counts by itself.
+_NEUTRAL = frozenset(
+    {
+        "repro.errors",
+        "repro.plugins",
+        "repro.profiles",
+        "repro.profiles.reading",
+        "repro.lifetime",
+        "repro.progress",
+        "repro.evidence.definitions",
+        "repro.evidence.fingerprint",
+        "repro.evidence.keys",
+        "repro.evidence.provenance",
+    }
+)
+_CARRIED_OUT = (
+    ("repro.training.task", "train_task"),
+    ("repro.training.task", "begin_worker"),
+    ("repro.workers", "Workers"),
+    ("repro.execute", "run_phases"),
+)
+
+Pieces = frozenset[tuple[str, str]]
 
 
 def evidence_folder(root: Path, profile_name: str) -> Path:
@@ -39,82 +58,59 @@ def evidence_path(root: Path, profile_name: str, experiment: str) -> Path:
     return evidence_folder(root, profile_name) / f"{experiment}.csv"
 
 
-def _file(module: str) -> Path | None:
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-def essence(source: str) -> str:
-    """Source without comments, docstrings, blank lines and trailing spaces; the same under every Python."""
-    lines = source.splitlines()
-    dropped: set[int] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                dropped.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    kept = (line.rstrip() for number, line in enumerate(lines, start=1) if number not in dropped)
-    return "\n".join(line for line in kept if line)
-
-
-def _imports(module: str, source: str) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {name for name in found if name.partition(".")[0] == "repro" and _file(name)}
+def packages() -> dict[str, str]:
+    """Versions of the installed packages on which outcomes depend, without local labels such as ``+cpu``."""
+    return {name: installed for name in PACKAGES if (installed := _version(name))}
 
 
 @cache
-def _module(module: str) -> tuple[str, frozenset[str]]:
-    path = _file(module)
-    if path is None:
-        raise ReproError(f"{module}: no such module")
-    source = path.read_text(encoding="utf-8")
-    parents = {module.rsplit(".", i)[0] for i in range(1, module.count(".") + 1)}
-    return digest(essence(source))[:16], frozenset(_imports(module, source) | parents)
+def _version(name: str) -> str:
+    try:
+        return version(name).partition("+")[0]
+    except PackageNotFoundError:
+        return ""
 
 
-def code(modules: set[str]) -> dict[str, str]:
-    """Hash by module of everything that ``modules`` import from this package, themselves counted in."""
-    seen: dict[str, str] = {}
-    waiting = set(modules)
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name in _NEUTRAL:
-            continue
-        seen[name], imported = _module(name)
-        waiting |= imported
-    return dict(sorted(seen.items()))
+def _public(module: str) -> tuple[Reference, ...]:
+    return tuple((module, name) for name in module_of(module).public)
+
+
+@cache
+def code(work: str, pieces: Pieces, kinds: frozenset[type]) -> dict[str, str]:
+    """Hash by ``module:definition`` of what decides the outcome of runs of these kinds that name these pieces.
+
+    ``work`` is ``module:function``. Of a piece everything public counts, for it is looked up by name.
+    """
+    module, _, function = work.partition(":")
+    parts = [_reached(((module, function), *_CARRIED_OUT))]
+    parts += [_reached(((kind.__module__, kind.__qualname__.partition(".")[0]),)) for kind in kinds]
+    parts += [_reached(_public(plugins.module_name(kind, name))) for kind, name in pieces]
+    return dict(sorted((name, own) for part in parts for name, own in part.items()))
+
+
+@cache
+def _reached(roots: tuple[Reference, ...]) -> dict[str, str]:
+    return definitions(roots, _NEUTRAL)
+
+
+def is_covered(piece: tuple[str, str], among: dict[str, str]) -> bool:
+    """Whether all that is public of a piece is among such code."""
+    return all(f"{module}:{name}" in among for module, name in _public(plugins.module_name(*piece)))
 
 
 def phase_fingerprint(profile: Profile, phase: Phase) -> dict[str, Any]:
     """What a phase's records depend on."""
-    fleets = phase.fleets(profile)
-    pieces = set().union(*(fleet.pieces() for fleet in fleets))
-    modules = {phase.work.partition(":")[0]} | {plugins.module_name(kind, name) for kind, name in pieces}
+    runs = [run for fleet in phase.planned(profile) for run in fleet.runs]
+    pieces = frozenset[tuple[str, str]]().union(*(run.pieces() for run in runs))
     return {
-        "runs": digest([fleet.id for fleet in fleets]),
-        "code": code(modules),
-        "data": _data(profile.dataset() if any(fleet.data for fleet in fleets) else None),
+        "runs": digest(sorted({run.id for run in runs})),
+        "code": code(phase.work, pieces, frozenset(map(type, runs))),
+        "data": data_facts(next((run.data for run in runs if run.data), None)),
     }
 
 
-def _data(data: Data | None) -> dict[str, Any] | None:
+def data_facts(data: Data | None) -> dict[str, Any] | None:
+    """What of a dataset decides outcomes: name, limit, checksum, options."""
     if data is None:
         return None
     facts = describe(data.name, data.options)
@@ -125,13 +121,21 @@ def _data(data: Data | None) -> dict[str, Any] | None:
 def evidence_fingerprint(profile: Profile, name: str) -> dict[str, Any]:
     """What an experiment's table depends on."""
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
+    roots = ((plugins.module_name("experiment", name), "EXPERIMENT"), ("repro.evidence.table", ""))
     return {
         "schema": SCHEMA,
         "profile": profile.name,
         "experiment": name,
+        "settings": digest(profile.settings(name).model_dump(mode="json")),
+        "packages": packages(),
         "phases": {phase.name: phase_fingerprint(profile, phase) for phase in experiment.phases},
-        "rows": code({plugins.module_name("experiment", name), "repro.evidence.table"}),
+        "rows": _reached(roots),
     }
+
+
+def phase_digest(fingerprint: dict[str, Any], phase: str) -> str:
+    """Stands for what the records of one phase depend on, out of an experiment's fingerprint."""
+    return digest([fingerprint["schema"], fingerprint["packages"], fingerprint["phases"][phase]])
 
 
 def staleness(root: Path, profile_name: str, experiment: str) -> str | None:
@@ -149,7 +153,7 @@ def staleness(root: Path, profile_name: str, experiment: str) -> str | None:
     if checksum(path) != table:
         return f"{where}: edited since it was made; `git checkout` it or run `dvc repro`"
     current = evidence_fingerprint(load_profile(profile_name, root), experiment)
-    reasons = compare(stored, current)
+    reasons = compare(stored, resolved(root, profile_name, experiment, current))
     return f"{where}: stale: {'; '.join(reasons)}; `dvc repro` brings it up to date" if reasons else None
 
 
@@ -168,11 +172,26 @@ def compare(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
         if before["data"] != phase["data"]:
             reasons.append("data changed")
         changed |= _changed(before["code"], phase["code"])
+    if stored["settings"] != current["settings"] and not reasons:
+        reasons.append("parameters changed")
     changed |= _changed(stored["rows"], current["rows"])
     if changed:
-        reasons.append(f"code changed: {', '.join(sorted(changed))}")
-    return reasons
+        reasons.append(f"code changed: {', '.join(_place(name) for name in sorted(changed))}")
+    return reasons + _other_packages(stored["packages"], current["packages"])
 
 
 def _changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def _place(name: str) -> str:
+    """``repro/training/fleet.py: train`` for a definition of a module."""
+    module, _, definition = name.partition(":")
+    return f"{module.replace('.', '/')}.py: {definition}"
+
+
+def _other_packages(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return [
+        f"made with {name} {before.get(name, 'absent')}, here it is {after.get(name, 'absent')}"
+        for name in sorted(_changed(before, after))
+    ]

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.evidence.equivalence import resolved
 from repro.evidence.files import write_json
-from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
+from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
 from repro.evidence.phases import read_phase
 from repro.evidence.provenance import provenance
 from repro.evidence.table import checksum, table, write_table
 from repro.experiments import Experiment
 from repro.profiles import Profile
-from repro.runs import digest
 
 
 def make_evidence(root: Path, profile: Profile, name: str) -> Path:
@@ -23,11 +23,11 @@ def make_evidence(root: Path, profile: Profile, name: str) -> Path:
     if name in profile.leaves_out:
         return _none(root, profile, name)
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
-    fingerprint = evidence_fingerprint(profile, name)
+    fingerprint = resolved(root, profile.name, name, evidence_fingerprint(profile, name))
     records, abouts = {}, []
     for phase in experiment.phases:
         records[phase.name], about = read_phase(root, profile.name, name, phase.name)
-        if about["fingerprint"] != digest(fingerprint["phases"][phase.name]):
+        if about["fingerprint"] != phase_digest(fingerprint, phase.name):
             raise ReproError(f"{name} {phase.name}: its records are stale; `dvc repro` makes them anew")
         abouts.append(about)
     path = evidence_path(root, profile.name, name)

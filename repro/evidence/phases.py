@@ -1,4 +1,4 @@
-"""Where a finished phase lies for the stages after it: records by run, how they were made, and weights if kept."""
+"""Where a finished phase lies for the stages after it: records by run, and how they were made."""
 
 import json
 from pathlib import Path

@@ -5,12 +5,12 @@ a phase names the function that does its work, and the function is looked up whe
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from repro.evidence.table import Row
 from repro.profiles import Profile
-from repro.runs import Backdoor, Defence, Fleet, Run, fleets, stacked_alike
+from repro.runs import Backdoor, Defence, Fleet, Run, fleets, plain, stacked_alike
 
 Record = dict[str, Any]
 Records = Mapping[str, Mapping[str, Record]]
@@ -21,8 +21,8 @@ Records = Mapping[str, Mapping[str, Record]]
 class Phase:
     """A step of an experiment.
 
-    ``work`` is ``module:function``; ``after`` names the phase whose weights it goes on from, fleet by fleet, through
-    ``parent``; weights are kept only where a later phase needs them.
+    ``work`` is ``module:function``; ``after`` names the phase whose weights it continues from, run by run: ``parent``
+    gives the runs of that phase in the order of a fleet's. Weights are kept only where a later phase needs them.
     """
 
     name: str
@@ -31,6 +31,17 @@ class Phase:
     after: str | None = None
     parent: Callable[[Profile, Fleet], Fleet] | None = None
     keeps_weights: bool = False
+
+    def planned(self, profile: Profile) -> list[Fleet]:
+        """Its fleets, described once for a profile."""
+        described, found = _planned.get(self, (None, []))
+        if described is not profile:
+            found = self.fleets(profile)
+            _planned[self] = profile, found
+        return found
+
+
+_planned: dict[Phase, tuple[Profile, list[Fleet]]] = {}
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def clean_runs(
 
 def trained_alike(run: Run) -> Any:
     """Runs that can share a stack and, trained, be gone on with as one: the clean ones are not retrained."""
-    recipe = asdict(run.retraining) if run.retraining else None
+    recipe = plain(run.retraining) if run.retraining else None
     return [stacked_alike(run), run.backdoor is None, recipe]
 
 

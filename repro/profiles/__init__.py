@@ -1,6 +1,7 @@
 """Profiles: which data, models, grids and recipe a reproduction uses, one YAML file each, validated when read."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -129,7 +130,7 @@ class Profile(Strict):
 
     def dataset(self) -> Data:
         """The data every run uses."""
-        return Data(self.data.name, self.data.limit, self.data.options)
+        return self._once("data", lambda: Data(self.data.name, self.data.limit, self.data.options))
 
     def classes(self) -> int:
         """Number of the dataset's classes."""
@@ -137,10 +138,17 @@ class Profile(Strict):
 
     def facts(self) -> "Facts":
         """The dataset's shape, classes, size and checksum."""
-        return _facts(self.data.name, json.dumps(self.data.options, sort_keys=True))
+        return self._once(
+            "facts", lambda: _facts(self.data.name, json.dumps(self.data.options, sort_keys=True))
+        )
 
     def recipe(self, architecture: str, *, early_stopping: bool = True) -> Recipe:
         """The training recipe: early stopping, or the fixed number of epochs beside it."""
+        return self._once(
+            f"recipe {architecture} {early_stopping}", lambda: self._recipe(architecture, early_stopping)
+        )
+
+    def _recipe(self, architecture: str, early_stopping: bool) -> Recipe:
         t = self.training
         rate = t.learning_rate[architecture]
         if early_stopping:
@@ -150,8 +158,15 @@ class Profile(Strict):
     def retraining_recipe(self, architecture: str) -> Recipe:
         """The clean retraining's recipe."""
         r = self.retraining
-        options = self._options(architecture)
-        return Recipe(r.learning_rate[architecture], r.batch_size, r.epochs, options=options)
+        return self._once(
+            f"retraining {architecture}",
+            lambda: Recipe(
+                r.learning_rate[architecture],
+                r.batch_size,
+                r.epochs,
+                options=self._options(architecture),
+            ),
+        )
 
     def _options(self, architecture: str) -> dict[str, Any]:
         """Every option of the architecture's engine."""
@@ -161,8 +176,11 @@ class Profile(Strict):
     def trigger(self, name: str, alpha: float | None = None) -> Trigger:
         """A trigger with every option of its piece filled in, at its own alpha or at another."""
         settings = self._named_section("triggers", self.triggers, name)
-        options = plugins.load("trigger", name).OPTIONS | settings.options
-        return Trigger(name, settings.alpha if alpha is None else alpha, options)
+        shown = settings.alpha if alpha is None else alpha
+        return self._once(
+            f"trigger {name} {shown!r}",
+            lambda: Trigger(name, shown, plugins.load("trigger", name).OPTIONS | settings.options),
+        )
 
     def backdoor(self, poison_class: int, trigger: str, source_class: int | None = None) -> Backdoor:
         """The profile's backdoor attack at its poison rate."""
@@ -188,12 +206,28 @@ class Profile(Strict):
 
     def settings(self, experiment: str) -> Any:
         """The profile's settings for an experiment, validated by its piece."""
-        piece = plugins.load("experiment", experiment)
-        return reading.checked(
-            piece.Settings,
-            self.experiments.get(experiment, {}),
-            f"profile {self.name}: experiments.{experiment}",
+        return self._once(
+            f"settings {experiment}",
+            lambda: reading.checked(
+                plugins.load("experiment", experiment).Settings,
+                self.experiments.get(experiment, {}),
+                f"profile {self.name}: experiments.{experiment}",
+            ),
         )
+
+    def _once(self, what: str, make: Callable[[], V]) -> V:
+        """What is the same however often it is asked for, made once; a changed copy of the profile makes its own."""
+        if _made.get("of") is not self:
+            _made.clear()
+            _made["of"] = self
+        if what not in _made:
+            _made[what] = make()
+        found: V = _made[what]
+        return found
+
+
+_made: dict[str, Any] = {}
+"""What `Profile._once` made for the profile under "of"."""
 
 
 @cache

@@ -1,62 +1,122 @@
-"""A fleet as a task: trained in whichever process it reaches, its outcome put into the store.
+"""Runs as a task: trained in whichever process it reaches, the outcome of each put into the store.
 
-Training code is imported where it runs: the process that hands tasks out may need none of it.
+On a CPU every run is trained by itself, so that nothing it is trained beside can touch it; on a GPU a task's runs are
+one fleet. Training code is imported where it runs: the process that hands tasks out may need none of it.
 """
 
 import importlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from repro.data import load_dataset
-from repro.evidence.files import write_json
-from repro.evidence.store import RECORDS, WEIGHTS, Store
+from repro import plugins
+from repro.data import Dataset, load_dataset
+from repro.errors import ReproError
+from repro.evidence.store import Store
 from repro.lifetime import end_with
-from repro.runs import Fleet
+from repro.runs import Data, Fleet, digest, plain
+
+if TYPE_CHECKING:
+    import torch
 
 _CLOCK_SECONDS = 5.0  # processes read when another began off the clock, which may be set in between
 
 
 @dataclass(frozen=True)
 class Task:
-    """One fleet to train, in values that travel to another process."""
+    """Runs of one phase to train, in values that travel to another process.
+
+    ``keys`` and ``parents`` are in the order of ``runs``; ``parents`` is empty where no weights are continued from.
+    """
 
     root: Path
-    key: str
     work: str
-    fleet: Fleet
     device: str
-    parent: Path | None
     keeps_weights: bool
+    runs: tuple[Any, ...]
+    keys: tuple[str, ...]
+    parents: tuple[str, ...] = ()
+
+    def part(self, start: int, end: int) -> "Task":
+        """Some of its runs."""
+        return replace(
+            self,
+            runs=self.runs[start:end],
+            keys=self.keys[start:end],
+            parents=self.parents[start:end],
+        )
 
 
-def train_task(task: Task) -> str:
-    """Train a fleet and put its outcome into the store; returns its key."""
-    from safetensors.torch import load_file, save_file
+def train_task(task: Task) -> int:
+    """Train a task's runs and put their outcomes into the store; returns how many."""
+    from repro.training import process
+
+    chosen = process.device(task.device)
+    size = len(task.runs) if chosen.type == "cuda" else 1
+    datasets: dict[str, Dataset | None] = {}
+    for start in range(0, len(task.runs), size):
+        _train(task.part(start, start + size), datasets, chosen)
+    return len(task.runs)
+
+
+def _train(task: Task, datasets: dict[str, Dataset | None], chosen: "torch.device") -> None:
+    from safetensors.torch import save
 
     from repro.training import process
 
     started = time.monotonic()
-    chosen = process.device(task.device)
-    data = task.fleet.data
-    dataset = load_dataset(data.name, task.root, data.limit, data.options) if data else None
-    weights = load_file(task.parent) if task.parent else {}
+    fleet = Fleet(task.runs)
+    described = digest(plain(fleet.data))
     module, _, function = task.work.partition(":")
-    outcome = getattr(importlib.import_module(module), function)(task.fleet, dataset, weights, chosen)
-    with Store(task.root).adding(task.key) as folder:
-        if task.keeps_weights:
-            save_file(dict(outcome.weights), folder / WEIGHTS)
-        about = {
-            "seconds": round(time.monotonic() - started, 3),
-            "device": process.device_name(chosen),
-            "variant": dataset.variant if dataset else None,
-        }
-        write_json(folder / RECORDS, {"records": outcome.records, **about})
-    return task.key
+    with plugins.observed() as loaded:
+        if described not in datasets:
+            datasets[described] = _dataset(task.root, fleet.data)
+        dataset = datasets[described]
+        work = getattr(importlib.import_module(module), function)
+        outcome = work(fleet, dataset, _parents_weights(task), chosen)
+    _refuse_undeclared(task, fleet, loaded)
+    about = {
+        "seconds": round((time.monotonic() - started) / len(task.runs), 3),
+        "device": process.device_name(chosen),
+        "variant": dataset.variant if dataset else None,
+    }
+    for k, (key, record) in enumerate(zip(task.keys, outcome.records, strict=True)):
+        own = {name: tensor[k : k + 1].contiguous() for name, tensor in outcome.weights.items()}
+        Store(task.root).add(key, {"record": record, **about}, save(own) if task.keeps_weights else None)
+
+
+def _dataset(root: Path, data: Data | None) -> Dataset | None:
+    return load_dataset(data.name, root, data.limit, data.options) if data else None
+
+
+def _parents_weights(task: Task) -> dict[str, "torch.Tensor"]:
+    """Weights by name, a row for each run's parent."""
+    import torch
+    from safetensors.torch import load_file
+
+    each = [load_file(Store(task.root).weights(key)) for key in task.parents]
+    return {name: torch.cat([weights[name] for weights in each]) for name in (each[0] if each else ())}
+
+
+def _refuse_undeclared(task: Task, fleet: Fleet, loaded: set[tuple[str, str]]) -> None:
+    """Raise ReproError where a piece was loaded that is not in the code on which the runs are said to depend."""
+    undeclared = sorted(loaded - fleet.pieces())
+    if not undeclared:
+        return
+    from repro.evidence.fingerprint import code, is_covered
+
+    declared = code(task.work, frozenset(fleet.pieces()), frozenset(map(type, fleet.runs)))
+    for kind, name in undeclared:
+        if not is_covered((kind, name), declared):
+            raise ReproError(
+                f"run {fleet.runs[0].id} loads {kind} {name!r}, which its pieces() does not name: "
+                "a change of that piece would leave its evidence current"
+            )
 
 
 def begin_worker(parent: int, begun: float) -> None:

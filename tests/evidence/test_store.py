@@ -10,12 +10,7 @@ import pytest
 
 from repro.errors import ReproError
 from repro.evidence import store as store_module
-from repro.evidence.files import write_json, write_text
-from repro.evidence.fingerprint import phase_fingerprint
-from repro.evidence.store import RECORDS, Store, key_of
-from repro.experiments import exposure
-from repro.experiments.tuning import EXPERIMENT
-from repro.profiles import Profile, load_profile
+from repro.evidence.store import Store
 
 HOLDER = """
 import sys
@@ -25,6 +20,7 @@ with Store(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.readline()
 """
+ENTRY = {"record": {"asr": 0.5}, "seconds": 1.0, "device": "cpu", "variant": None}
 
 
 @pytest.fixture
@@ -33,57 +29,80 @@ def store(tmp_path: Path) -> Store:
 
 
 def content(store: Store) -> list[str]:
-    return sorted(path.name for path in store.folder.iterdir())
+    return sorted(str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file())
 
 
-def test_entry_appears_when_the_block_ends(store: Store) -> None:
-    assert store.entry("k") is None
-    with store.adding("k") as folder:
-        write_json(folder / RECORDS, {"records": [], "seconds": 1.0, "device": "cpu"})
-        assert store.entry("k") is None
-    entry = store.entry("k")
-    assert entry == store.folder / "k"
-    assert store.records("k") == {"records": [], "seconds": 1.0, "device": "cpu"}
-    assert content(store) == ["k"]
+def test_an_entry_is_there_once_it_was_added(store: Store) -> None:
+    assert store.entry("abc") is None
+    assert store.finished() == store.finished(with_weights=True) == set()
+    store.add("abc", ENTRY)
+    store.add("abd", ENTRY, b"weights")
+    assert store.entry("abc") == store.entry("abd") == ENTRY
+    assert store.finished() == {"abc", "abd"}
+    assert store.finished(with_weights=True) == {"abd"}
+    assert store.weights("abd").read_bytes() == b"weights"
+    assert content(store) == ["ab/abc.json", "ab/abd.json", "ab/abd.safetensors"]
 
 
-@pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt])
-def test_nothing_is_left_of_a_block_that_fails(store: Store, problem: type[BaseException]) -> None:
-    def fill_and_fail() -> None:
-        with store.adding("k") as folder:
-            write_json(folder / RECORDS, {})
-            raise problem
+def test_weights_are_written_before_what_makes_the_entry(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, seen = os.replace, []
 
-    with pytest.raises(problem):
-        fill_and_fail()
-    assert store.entry("k") is None
+    def watched(source: str, target: Path) -> None:
+        seen.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(store_module.os, "replace", watched)
+    store.add("abc", ENTRY, b"weights")
+    assert seen == ["abc.safetensors", "abc.json"]
+
+
+@pytest.mark.parametrize("weights", [None, b"weights"])
+def test_nothing_is_left_of_an_entry_that_is_interrupted(
+    store: Store, weights: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(source: str, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store_module.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.add("abc", ENTRY, weights)
     assert content(store) == []
+    assert store.entry("abc") is None
 
 
-def test_full_disk_is_one_line(store: Store) -> None:
-    message = r"store: cannot write \(No space left on device\); what was finished before is kept$"
-    with pytest.raises(ReproError, match=message), store.adding("k"):
+def test_full_disk_is_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store_module.os, "replace", full)
+    message = r"store: cannot write \(No space left on device\); what was finished before is kept$"
+    with pytest.raises(ReproError, match=message):
+        store.add("abc", ENTRY, b"weights")
     assert content(store) == []
 
 
 def test_store_that_cannot_be_made_is_one_line(store: Store) -> None:
     (store.root / ".repro").write_text("", encoding="utf-8")
-    with pytest.raises(ReproError, match=r"store: cannot write \(.*\); what was"), store.adding("k"):
-        pytest.fail("there is no folder to fill")
+    with pytest.raises(ReproError, match=r"store: cannot write \(.*\); what was"):
+        store.add("abc", ENTRY)
 
 
-def test_a_folder_without_records_is_no_entry(store: Store) -> None:
-    (store.folder / "k").mkdir(parents=True)
-    assert store.entry("k") is None
+@pytest.mark.parametrize("torn", [b"", b"{", b"\0" * 50, b"[]", b"{}", b'{"record":{"asr":0.'])
+def test_what_a_power_cut_leaves_is_no_entry(store: Store, torn: bytes) -> None:
+    store.add("abc", ENTRY)
+    (store.folder / "ab" / "abc.json").write_bytes(torn)
+    assert store.entry("abc") is None
+    store.add("abc", ENTRY)
+    assert store.entry("abc") == ENTRY
 
 
-def test_the_first_of_two_equal_entries_stays(store: Store) -> None:
-    for text in ("first", "second"):
-        with store.adding("k") as folder:
-            write_text(folder / RECORDS, text)
-    assert (store.folder / "k" / RECORDS).read_text(encoding="utf-8") == "first"
-    assert content(store) == ["k"]
+def test_weights_alone_are_no_entry(store: Store) -> None:
+    store.add("abc", ENTRY, b"weights")
+    (store.folder / "ab" / "abc.json").unlink()
+    assert store.entry("abc") is None
+    assert store.finished() == store.finished(with_weights=True) == set()
 
 
 def test_lock_held_by_another_process_names_it(store: Store) -> None:
@@ -107,55 +126,10 @@ def test_lock_held_by_another_process_names_it(store: Store) -> None:
 
 
 def test_leftovers_of_a_killed_process_are_removed(store: Store) -> None:
-    left = store.folder / ".new-abc"
-    left.mkdir(parents=True)
-    (left / RECORDS).write_text("{", encoding="utf-8")
-    with store.adding("k") as folder:
-        write_json(folder / RECORDS, {})
+    store.add("abc", ENTRY)
+    left = store.folder / "ab" / ".new-abc"
+    left.write_text("{", encoding="utf-8")
+    assert store.finished() == {"abc"}
     with store.locked():
         assert not left.exists()
-        assert store.entry("k")
-
-
-@pytest.fixture
-def profile(tmp_path: Path) -> Profile:
-    (tmp_path / "params.yaml").write_text("profile: digits\nseeds: {evidence: 1, tuning: 100001}\n")
-    return load_profile("digits", tmp_path)
-
-
-def test_key_stands_for_everything_the_outcome_depends_on(
-    profile: Profile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    phase = EXPERIMENT.phases[0]
-    fingerprint = phase_fingerprint(profile, phase)
-    first, second, *_ = phase.fleets(profile)
-
-    def key(**changed: object) -> str:
-        return key_of(profile, phase, fingerprint | changed, first)
-
-    same = key()
-    others = [
-        key(code={**fingerprint["code"], "repro.training.fleet": "another"}),
-        key(data={**fingerprint["data"], "sha256": "another"}),
-        key_of(profile, phase, fingerprint, second),
-        key_of(profile.model_copy(update={"device": "cuda"}), phase, fingerprint, first),
-    ]
-    monkeypatch.setattr(store_module, "version", lambda name: "1.0.0")
-    others.append(key())
-    assert len({same, *others}) == 1 + len(others)
-    monkeypatch.setattr(store_module, "version", lambda name: "1.0.0+cpu")
-    assert key() == others[-1]
-    monkeypatch.undo()
-    assert key(runs="other fleets of the phase") == same == key()
-
-
-def test_key_changes_with_the_weights_that_a_fleet_goes_on_from(profile: Profile) -> None:
-    """A victim's description does not say how long the encoder was trained that it starts from."""
-    phase = exposure.EXPERIMENT.phases[1]
-    settings = profile.experiments["exposure"] | {"encoder_epochs": 7}
-    other = profile.model_copy(update={"experiments": profile.experiments | {"exposure": settings}})
-    fingerprint = phase_fingerprint(profile, phase)
-    fleets = [phase.fleets(changed)[-1] for changed in (profile, other)]
-    assert fleets[0].id == fleets[1].id
-    one, two = (key_of(p, phase, fingerprint, f) for p, f in zip((profile, other), fleets, strict=True))
-    assert one != two
+        assert store.entry("abc") == ENTRY

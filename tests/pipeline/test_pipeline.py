@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def trained(output: str) -> list[str]:
     """What was trained, as 'experiment phase', by the lines that say so."""
-    return re.findall(r"^(\w+ \w+): \d+ fleets to train$", output, re.MULTILINE)
+    return re.findall(r"^(\w+ \w+): \d+ models to train$", output, re.MULTILINE)
 
 
 def test_it_trains_writes_evidence_verdicts_and_report_and_says_where(finished: Project) -> None:
@@ -149,24 +149,24 @@ def test_killed_at_random_moments_it_resumes_to_the_same_evidence(
         kill_at(project, seconds, group=group)
     output = project.reproduce()
     assert project.evidence() == finished.evidence(), f"killed at {moments}\n{output}"
-    assert not list((project.root / ".repro/store").glob(".new-*"))
+    assert not list((project.root / ".repro/store").glob("??/.new-*"))
 
 
-def test_an_interrupted_run_keeps_whole_fleets_and_says_how_to_go_on(project: Project) -> None:
+def test_an_interrupted_run_keeps_finished_models_and_says_how_to_go_on(project: Project) -> None:
     process = project.start("repro", "run", "exposure", "--profile", "tiny")
     store = project.root / ".repro/store"
     deadline = time.monotonic() + 60
-    while not list(store.glob("*/records.json")) and time.monotonic() < deadline:
+    while not list(store.glob("??/*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
-    assert "interrupted; finished fleets are kept, the same command goes on from them" in output
+    assert "interrupted; finished models are kept, the same command goes on from them" in output
     assert "Traceback" not in output
     wait_for_end(project)
     status, output = project.run("repro", "run", "exposure", "--profile", "tiny")
     assert status == 0, output
-    assert re.search(r"\d+ of \d+ fleets are cached", output)
+    assert re.search(r"\d+ of \d+ models are cached", output)
 
 
 def test_of_two_at_once_the_second_says_so(project: Project) -> None:
@@ -208,6 +208,6 @@ def test_a_worker_that_is_killed_is_one_clear_line(project: Project) -> None:
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
     assert (
-        "a training process was killed (out of memory?); finished fleets are kept, run again to go on"
+        "a training process was killed (out of memory?); finished models are kept, run again to go on"
         in output
     )
