@@ -224,6 +224,50 @@ def doctor(
     print(diagnosis(ROOT, chosen))
 
 
+@app.command()
+def attest(
+    experiments: Annotated[
+        list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="All that are stale when left out.")
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:DEFINITION=REASON", help="Why a change that no run executes means the same."
+        ),
+    ] = None,
+    profile: Profiled = None,
+) -> None:
+    """Prove that changed code means the same: train some runs by it and by the code that made the evidence."""
+    from repro.evidence.attest import attest as attest_evidence
+    from repro.profiles import load_profile
+
+    accepted = {}
+    for entry in accept or []:
+        name, _, reason = entry.partition("=")
+        if not name or not reason.strip():
+            raise ReproError(f"--accept {entry}: MODULE:DEFINITION=REASON is wanted")
+        accepted[name] = reason.strip()
+    chosen = load_profile(_profile_name(profile), ROOT)
+    if not attest_evidence(ROOT, chosen, experiments or [], accepted, _say):
+        raise typer.Exit(1)
+
+
+@app.command(hidden=True)
+def witness(
+    runs: Annotated[Path, typer.Option(help="Run ids by experiment and phase, as JSON.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    profile: Profiled = None,
+) -> None:
+    """Train some runs without the store, for `repro attest`."""
+    import psutil
+
+    from repro.evidence.witnessing import witness as train_witnesses
+    from repro.lifetime import end_with
+
+    end_with(psutil.Process(os.getppid()))
+    train_witnesses(ROOT, _profile_name(profile), runs, out)
+
+
 @app.command("slice")
 def slice_(
     whole: Annotated[str, typer.Argument(metavar="PROFILE", help="The profile to take a slice of.")],

@@ -20,7 +20,7 @@ from repro.progress import Progress
 from repro.training.task import Task, begin_worker, train_task
 
 # What every worker needs; the second has the kernel compiled, once and not in every worker.
-_IMPORTED = ("repro.training.process", "repro.training.warm", "safetensors.torch")
+IMPORTED = ("repro.training.process", "repro.training.warm", "safetensors.torch")
 _MOST_RUNS, _SHARES = 30, 8  # in a task, and tasks that each worker has left at least
 _LOST = "a training process was killed (out of memory?); finished models are kept, run again to go on"
 
@@ -86,7 +86,7 @@ class Workers:
         if context.get_start_method() == "forkserver":
             from multiprocessing import forkserver
 
-            context.set_forkserver_preload([*_IMPORTED, *self._modules])
+            context.set_forkserver_preload([*IMPORTED, *self._modules])
             forkserver.ensure_running()
 
     def _pool(self) -> ProcessPoolExecutor:

@@ -98,10 +98,6 @@ def test_planning_imports_no_training_code(project: Path, timed: bool) -> None:
         (["run", "tuning", "--phase", "nope"], "tuning has no phase 'nope': train"),
         (["evidence", "nope"], "unknown experiment 'nope': there are "),
         (["evidence", "tuning"], "data/runs/digits/tuning/train: not there; `repro run tuning` makes it"),
-        (
-            ["run", "trigger_by_model", "--phase", "retrain"],
-            "trigger_by_model retrain: its weights of phase train",
-        ),
         (["explain", "nope"], "unknown claim 'nope': there are "),
         (["list", "nope"], "unknown kind 'nope': there are datasets, attacks, triggers, families, "),
         (["fetch", "nope"], "unknown dataset 'nope': there are "),

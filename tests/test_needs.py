@@ -52,7 +52,7 @@ def test_parameters_are_those_of_a_real_model(architecture: str, shape: tuple[in
 def test_parameters_of_a_network_are_what_its_piece_states(
     monkeypatch: pytest.MonkeyPatch, stated: int | None
 ) -> None:
-    monkeypatch.setattr(needs, "_engine", lambda architecture: "network")
+    monkeypatch.setattr(needs, "engine_of", lambda architecture: "network")
     monkeypatch.setattr(plugins, "literal", lambda kind, name, constant, default: stated)
     assert parameters.__wrapped__("any", (3, 32, 32), 10) == stated
 
@@ -107,7 +107,7 @@ def test_memory_grows_with_images_triggers_and_models(profile: Profile) -> None:
 
 
 def test_a_network_is_in_training_alone(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "_engine", lambda architecture: "network")
+    monkeypatch.setattr(needs, "engine_of", lambda architecture: "network")
     monkeypatch.setattr(needs, "parameters", lambda *_: 1000)
     train = Phase("train", "", lambda profile: [])
     one, two = (memory_bytes(profile, train, Fleet((run(None),) * k)) for k in (1, 2))

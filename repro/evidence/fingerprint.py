@@ -33,6 +33,7 @@ _NEUTRAL = frozenset(
         "repro.lifetime",
         "repro.progress",
         "repro.evidence.definitions",
+        "repro.evidence.equivalence",
         "repro.evidence.fingerprint",
         "repro.evidence.keys",
         "repro.evidence.provenance",
@@ -44,6 +45,7 @@ _CARRIED_OUT = (
     ("repro.workers", "Workers"),
     ("repro.execute", "run_phases"),
 )
+_CODE_CHANGED = "code changed"
 
 Pieces = frozenset[tuple[str, str]]
 
@@ -154,7 +156,12 @@ def staleness(root: Path, profile_name: str, experiment: str) -> str | None:
         return f"{where}: edited since it was made; `git checkout` it or run `dvc repro`"
     current = evidence_fingerprint(load_profile(profile_name, root), experiment)
     reasons = compare(stored, resolved(root, profile_name, experiment, current))
-    return f"{where}: stale: {'; '.join(reasons)}; `dvc repro` brings it up to date" if reasons else None
+    if not reasons:
+        return None
+    mends = "`dvc repro` brings it up to date"
+    if len(reasons) == 1 and reasons[0].startswith(_CODE_CHANGED):
+        mends = "`repro attest` proves it means the same, or `dvc repro` makes it anew"
+    return f"{where}: stale: {'; '.join(reasons)}; {mends}"
 
 
 def compare(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
@@ -176,7 +183,7 @@ def compare(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
         reasons.append("parameters changed")
     changed |= _changed(stored["rows"], current["rows"])
     if changed:
-        reasons.append(f"code changed: {', '.join(_place(name) for name in sorted(changed))}")
+        reasons.append(f"{_CODE_CHANGED}: {', '.join(_place(name) for name in sorted(changed))}")
     return reasons + _other_packages(stored["packages"], current["packages"])
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from repro import plugins
 from repro.errors import ReproError
-from repro.evidence.equivalence import resolved
+from repro.evidence.equivalence import forget_others, resolved
 from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
 from repro.evidence.phases import read_phase
@@ -38,6 +38,7 @@ def make_evidence(root: Path, profile: Profile, name: str) -> Path:
         provenance(root, data and data | {"variant": abouts[0]["variant"]}, abouts),
     )
     write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path)})
+    forget_others(root, profile.name, name)
     return path
 
 

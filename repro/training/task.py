@@ -32,6 +32,7 @@ class Task:
     """Runs of one phase to train, in values that travel to another process.
 
     ``keys`` and ``parents`` are in the order of ``runs``; ``parents`` is empty where no weights are continued from.
+    Data are read below ``data_root`` where they are not below ``root``, the project's, whose store is filled.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class Task:
     runs: tuple[Any, ...]
     keys: tuple[str, ...]
     parents: tuple[str, ...] = ()
+    data_root: Path | None = None
 
     def part(self, start: int, end: int) -> "Task":
         """Some of its runs."""
@@ -75,7 +77,7 @@ def _train(task: Task, datasets: dict[str, Dataset | None], chosen: "torch.devic
     module, _, function = task.work.partition(":")
     with plugins.observed() as loaded:
         if described not in datasets:
-            datasets[described] = _dataset(task.root, fleet.data)
+            datasets[described] = _dataset(task.data_root or task.root, fleet.data)
         dataset = datasets[described]
         work = getattr(importlib.import_module(module), function)
         outcome = work(fleet, dataset, _parents_weights(task), chosen)

@@ -111,7 +111,7 @@ def table_of(text: str) -> Callable[[Path], None]:
         (edited(".fingerprint.json", phases={"train": 3}), "tuning.fingerprint.json: not a fingerprint"),
         (edited(".fingerprint.json", profile="digits"), "of profile digits, not tiny"),
         (edited(".fingerprint.json", experiment="sources"), "of experiment sources, not tuning"),
-        (edited(".fingerprint.json", schema=9), "tuning.csv: stale here: schema 9 is not 1"),
+        (edited(".fingerprint.json", schema=9), "tuning.csv: stale here: schema 9 is not 2"),
         (edited(".fingerprint.json", rows={"repro.old": "1"}), "tuning.csv: stale here: code changed: "),
         (written(".provenance.json", "gone"), "tuning.provenance.json: not a provenance"),
         (written(".provenance.json", "[]"), "tuning.provenance.json: not a provenance"),

@@ -9,114 +9,43 @@ from typing import Any
 import pytest
 
 from repro import plugins, profiles
-from repro.evidence import fingerprint
+from repro.evidence import definitions, fingerprint
 from repro.evidence.files import write_json
-from repro.evidence.fingerprint import code, essence, evidence_fingerprint, evidence_path, staleness
+from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, staleness
 from repro.evidence.table import checksum, table, write_table
 from repro.profiles import load_profile
 
-SOURCE = '''"""A module."""
 
-from repro import errors
-
-
-class Shape:
-    """A shape."""
-
-    def area(self, side: int) -> int:
-        """Of a square."""
-        # Not a comment: "# this".
-        text = "# this"  # but this is
-        return side * side + len(text)
-'''
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ('"""A module."""', '"""Another\n\nmodule.\n"""'),
-        ('        """Of a square."""\n', ""),
-        ("        # Not a comment", "        # A comment"),
-        ("  # but this is", ""),
-        ("\n\n\nclass", "\n\n\n\n\nclass"),
-        ("import errors\n", "import errors   \n"),
-    ],
-)
-def test_explaining_changes_nothing(before: str, after: str) -> None:
-    assert before in SOURCE
-    assert essence(SOURCE.replace(before, after)) == essence(SOURCE)
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("side * side", "side + side"),
-        ('"# this"', '"# that"'),
-        ("import errors", "import plugins"),
-        ("return side", "return  side"),
-        ("class Shape", "class Form"),
-    ],
-)
-def test_code_changes_something(before: str, after: str) -> None:
-    assert before in SOURCE
-    assert essence(SOURCE.replace(before, after)) != essence(SOURCE)
-
-
-def test_a_string_that_is_used_is_no_docstring() -> None:
-    assert essence('x = """a"""\n') != essence('x = """b"""\n')
-    assert essence('def f():\n    return """a"""\n') != essence('def f():\n    return """b"""\n')
+def forget() -> None:
+    """Read the code anew."""
+    for cached in (definitions.module_of, fingerprint.code, fingerprint._reached):
+        cached.cache_clear()
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of this package's sources, which fingerprints are taken of."""
     copy = tmp_path / "package" / "repro"
-    shutil.copytree(fingerprint.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(fingerprint, "PACKAGE", copy)
-    fingerprint._module.cache_clear()
+    shutil.copytree(definitions.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(definitions, "PACKAGE", copy)
+    forget()
     yield copy
-    fingerprint._module.cache_clear()
+    forget()
+
+
+Change = Callable[[str, str, str], None]
 
 
 @pytest.fixture
-def edit(package: Path) -> Callable[[str, str], None]:
-    def append(module: str, text: str) -> None:
-        path = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
-        if not path.exists():
-            path = path.with_suffix("") / "__init__.py"
-        path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
-        fingerprint._module.cache_clear()
+def change(package: Path) -> Change:
+    def replace(file: str, before: str, after: str) -> None:
+        path = package / file
+        text = path.read_text(encoding="utf-8")
+        assert before in text
+        path.write_text(text.replace(before, after, 1), encoding="utf-8")
+        forget()
 
-    return append
-
-
-def test_what_is_imported_counts_and_nothing_else(package: Path, edit: Callable[[str, str], None]) -> None:
-    before = code({"repro.training.backdoor"})
-    assert {
-        "repro.training.backdoor",
-        "repro.training.fleet",
-        "repro.training",
-        "repro.runs",
-    } <= before.keys()
-    assert not [name for name in before if name.startswith(("repro.claims", "repro.report", "repro.cli"))]
-    (package / "training" / "newcomer.py").write_text("x = 1\n", encoding="utf-8")
-    edit("repro.claims.judge", "\nX = 1\n")
-    edit("repro.training.fleet", "\n# a remark\n")
-    assert code({"repro.training.backdoor"}) == before
-    edit("repro.training.fleet", "\nX = 1\n")
-    after = code({"repro.training.backdoor"})
-    assert {name for name in after if after[name] != before[name]} == {"repro.training.fleet"}
-
-
-def test_imports_are_followed_through_modules(package: Path, edit: Callable[[str, str], None]) -> None:
-    (package / "far.py").write_text("import repro.farther\n", encoding="utf-8")
-    (package / "farther.py").write_text(
-        "def f():\n    from repro.training import farthest\n", encoding="utf-8"
-    )
-    (package / "training" / "farthest.py").write_text("x = 1\n", encoding="utf-8")
-    assert {"repro.far", "repro.farther", "repro.training", "repro.training.farthest"} <= code(
-        {"repro.far"}
-    ).keys()
+    return replace
 
 
 @pytest.fixture
@@ -171,7 +100,7 @@ def test_fingerprint_of_another_shape(project: Path) -> None:
     beside = evidence_path(project, "digits", "tuning").with_suffix(".fingerprint.json")
     stored = json.loads(beside.read_text(encoding="utf-8"))
     write_json(beside, {"table": stored["table"]})
-    assert "stale: schema None is not 1" in str(staleness(project, "digits", "tuning"))
+    assert "stale: schema None is not 2" in str(staleness(project, "digits", "tuning"))
 
 
 def test_seed_of_tuning_makes_only_tuning_stale(project: Path) -> None:
@@ -196,22 +125,57 @@ def test_retraining_parameter_leaves_poisoned_models_alone(
     assert staleness(project, "digits", "tuning") is None
 
 
-def test_changed_code_is_named(package: Path, project: Path, edit: Callable[[str, str], None]) -> None:
-    edit("repro.defences.snnl", "\nX = 1\n")
+def test_changed_code_is_named(package: Path, project: Path, change: Change) -> None:
+    change("training/fleet.py", "CENTRE = 0.5", "CENTRE = 0.25")
     assert staleness(project, "digits", "tuning") == (
-        "reports/digits/evidence/tuning.csv: stale: code changed: repro.defences.snnl; "
+        "reports/digits/evidence/tuning.csv: stale: code changed: repro/training/fleet.py: CENTRE; "
         "`dvc repro` brings it up to date"
     )
-    assert staleness(project, "digits", "trigger_by_model") is None
-    edit("repro.training.fleet", "\nX = 1\n")
-    assert "code changed: repro.training.fleet;" in str(staleness(project, "digits", "trigger_by_model"))
 
 
-def test_a_remark_and_an_unrelated_file_leave_evidence_current(
-    package: Path, project: Path, edit: Callable[[str, str], None]
+def test_a_setting_that_only_rows_read_makes_stale(project: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    make(project, "mitigation")
+    assert staleness(project, "digits", "mitigation") is None
+    content = (profiles.FOLDER / "digits.yaml").read_text(encoding="utf-8")
+    assert content.count("accuracy_budget: 0.02") >= 1
+    (tmp_path / "digits.yaml").write_text(
+        content.replace("accuracy_budget: 0.02", "accuracy_budget: 0.2"), encoding="utf-8"
+    )
+    monkeypatch.setattr(profiles, "FOLDER", tmp_path)
+    assert "stale: parameters changed;" in str(staleness(project, "digits", "mitigation"))
+
+
+def test_another_package_is_named_with_both_versions(project: Path, monkeypatch: Any) -> None:
+    made = fingerprint.packages()
+    monkeypatch.setattr(fingerprint, "packages", lambda: made | {"torch": "9.9.9"})
+    assert f"stale: made with torch {made['torch']}, here it is 9.9.9;" in str(
+        staleness(project, "digits", "tuning")
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("training/task.py", "data.limit", "None"),
+        ("training/process.py", "torch.set_num_threads(1)", "torch.set_num_threads(4)"),
+        ("workers.py", "_MOST_RUNS, _SHARES = 30", "_MOST_RUNS, _SHARES = 31"),
+        ("execute.py", 'entries[job.key]["record"] for', "{} for"),
+        ("evidence/store.py", "content if isinstance", "{} if isinstance"),
+    ],
+)
+def test_what_carries_runs_out_counts(
+    package: Path, project: Path, change: Change, file: str, before: str, after: str
 ) -> None:
-    edit("repro.training.fleet", "\n# a remark\n")
-    edit("repro.claims.judge", "\nX = 1\n")
+    change(file, before, after)
+    assert f"code changed: repro/{file}: " in str(staleness(project, "digits", "tuning"))
+
+
+def test_what_means_nothing_leaves_evidence_current(package: Path, project: Path, change: Change) -> None:
+    change("training/fleet.py", "CENTRE = 0.5", "UNUSED = 3\n# a remark\nCENTRE: float = 0.5")
+    change("training/fleet.py", "early stopping needs a validation split", "a clearer text")
+    change("training/fleet.py", '"""A defence\'s piece,', '"""Explained: a defence\'s piece,')
+    change("training/fleet.py", "import torch\n", "import torch\nimport math\n")
+    change("claims/judge.py", "import", "import math\nimport")
     (package / "triggers" / "newcomer.py").write_text("OPTIONS = {}\n", encoding="utf-8")
     assert staleness(project, "digits", "tuning") is None
 
