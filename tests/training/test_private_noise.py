@@ -20,7 +20,7 @@ from repro.training.recipe import Recipe
 
 
 def gradients_by_step(monkeypatch: pytest.MonkeyPatch, multipliers: Sequence[float]) -> Tensor:
-    """What the optimiser is given at each step, (K, steps, parameters), at a learning rate of 0, where it is stacked."""
+    """What the stacked optimiser is given at each step, (K, steps, parameters), at a learning rate of 0."""
     given_to: list[Tensor] = []
 
     class Recording(torch.optim.Adam):
