@@ -168,7 +168,7 @@ def _judge(
         raise ReproError(
             f"{stale.experiment}: commit {stale.made['commit'][:12]} is not the code of its fingerprint"
         )
-    if code_of(now) != stale.current or {before["device"], after["device"]} != {stale.made["device"]}:
+    if code_of(now) != stale.current or {before["device"], after["device"]} - {None} - {stale.made["device"]}:
         raise ReproError(f"{stale.experiment}: made on {stale.made['device']}, here it is {after['device']}")
     changed = changes(code_of(then), stale.current)
     lacking: set[str] = set()

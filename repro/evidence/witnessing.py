@@ -31,36 +31,43 @@ def witness(root: Path, profile_name: str, runs: Path, out: Path) -> None:
     """Train the runs that the file ``runs`` names, by experiment and phase, and write to ``out`` what they gave.
 
     By experiment its ``fingerprint``, the digest of the code of every kind of run, and by ``phase run`` the ``record``
-    and the SHA-256 of each weight; the ``package`` that was used, the definitions ``executed``, ``device`` and
-    ``seconds``. Data are those of ``root``.
+    and the SHA-256 of each weight; the ``package`` that was used, the definitions ``executed``, the ``device``
+    (None where nothing is trained) and ``seconds``. Data are those of ``root``.
     """
-    from repro.training import process
-
-    for module in IMPORTED:  # what is not of this package is not watched
+    named: dict[str, dict[str, list[str]]] = json.loads(runs.read_text(encoding="utf-8"))
+    trains = any(chosen for own in named.values() for chosen in own.values())
+    for module in IMPORTED if trains else ():  # what is not of this package is not watched
         importlib.import_module(module)
     began = time.monotonic()
     found: dict[str, Any] = {}
-    with Trace() as trace:
-        process.prepare()
+    with Trace() as trace, tempfile.TemporaryDirectory(prefix="repro-witness-") as folder:
         profile = load_profile(profile_name, root)
-        with tempfile.TemporaryDirectory(prefix="repro-witness-") as folder:
-            for name, chosen in json.loads(runs.read_text(encoding="utf-8")).items():
-                outcomes = _train(root, Store(Path(folder)), profile, name, chosen)
-                found[name] = {
-                    "fingerprint": evidence_fingerprint(profile, name),
-                    "codes": _codes(profile, name),
-                    "outcomes": outcomes,
-                }
+        device = _prepare(profile.device) if trains else None
+        for name, chosen in named.items():
+            outcomes = _train(root, Store(Path(folder)), profile, name, chosen)
+            found[name] = {
+                "fingerprint": evidence_fingerprint(profile, name),
+                "codes": _codes(profile, name),
+                "outcomes": outcomes,
+            }
     write_json(
         out,
         {
             "experiments": found,
             "package": str(PACKAGE),
             "executed": sorted(executed(trace)),
-            "device": process.device_name(process.device(profile.device)),
+            "device": device,
             "seconds": round(time.monotonic() - began, 1),
         },
     )
+
+
+def _prepare(device: str) -> str:
+    """Set this process up as one that trains; the name of the device it trains on."""
+    from repro.training import process
+
+    process.prepare()
+    return process.device_name(process.device(device))
 
 
 def _train(

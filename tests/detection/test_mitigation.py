@@ -19,9 +19,10 @@ from repro.detection.mitigation import (
     unlearn,
 )
 from repro.detection.reconstruct import stamp
-from repro.training.fleet import Regularisation, Split, predict, train
+from repro.training.fleet import Regularisation, Split, predict
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
+from repro.training.train import train
 
 ROUND = Recipe(learning_rate=0.003, batch_size=32, epochs=2)
 

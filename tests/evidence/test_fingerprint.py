@@ -129,7 +129,7 @@ def test_changed_code_is_named(package: Path, project: Path, change: Change) -> 
     change("training/fleet.py", "CENTRE = 0.5", "CENTRE = 0.25")
     assert staleness(project, "digits", "tuning") == (
         "reports/digits/evidence/tuning.csv: stale: code changed: repro/training/fleet.py: CENTRE; "
-        "`dvc repro` brings it up to date"
+        "`repro attest` proves it means the same, or `dvc repro` makes it anew"
     )
 
 

@@ -1,4 +1,4 @@
-"""One training done twice: as a fleet, and member by member in the plain loop, on digits."""
+"""One training done in three ways: as a fleet, through the compiled kernel, and in the plain loop, on digits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from repro import plugins
 from repro.data import load_dataset
 from repro.defences import Batch
+from repro.training import compiled
 from repro.training.fleet import Regularisation, Split, pool_of, train
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
@@ -89,7 +90,7 @@ class Recorder:
 
 @dataclass
 class Both:
-    """The same training twice: as a fleet, and member by member."""
+    """The same training as a fleet, through the kernel, and member by member."""
 
     stack: Stack
     epochs: list[int]
@@ -97,9 +98,14 @@ class Both:
     models: list[PlainModel]
     trained: list[Trained]
     betas: list[float]
+    compiled: Stack
+    compiled_epochs: list[int]
 
     def differences(self) -> list[float]:
         return [largest_difference(alone(self.stack, k), model) for k, model in enumerate(self.models)]
+
+    def compiled_differences(self) -> list[float]:
+        return [largest_difference(alone(self.compiled, k), model) for k, model in enumerate(self.models)]
 
 
 def in_fleet(
@@ -122,6 +128,27 @@ def in_fleet(
         stack, s.pool, s.training, validation, recipe, seeds, regularisation, purpose, observe
     )
     return trained, epochs, recorder
+
+
+def through_kernel(
+    s: Setting,
+    stack: Stack,
+    recipe: Recipe = RECIPE,
+    defence: str = "none",
+    *,
+    seeds: Sequence[int] = SEEDS,
+    weights: Sequence[float] = WEIGHTS,
+    purpose: str = "training",
+    observe: Callable[[int, Tensor, Stack], None] | None = None,
+    piece: ModuleType | None = None,
+) -> tuple[Stack, list[int]]:
+    """The same by ``compiled.train``; a ``piece`` of another name than the kernel knows goes through PyTorch."""
+    own = piece or plugins.load("defence", defence)
+    regularisation = Regularisation(own, torch.tensor(weights, dtype=s.dtype), OPTIONS.get(defence, {}))
+    validation = s.validation if recipe.patience is not None else None
+    return compiled.train(
+        stack, s.pool, s.training, validation, recipe, seeds, regularisation, purpose, observe
+    )
 
 
 def both(
@@ -154,4 +181,8 @@ def both(
         )
         for k, model in enumerate(models)
     ]
-    return Both(result, epochs, recorder, models, trained, [beta.item() for beta in betas])
+    by_kernel, its_epochs = through_kernel(
+        s, stack, recipe, defence, seeds=seeds, weights=weights, purpose=purpose
+    )
+    start = [beta.item() for beta in betas]
+    return Both(result, epochs, recorder, models, trained, start, by_kernel, its_epochs)

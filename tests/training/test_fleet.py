@@ -1,4 +1,5 @@
-"""A member of a fleet is the same model trained alone: against a plain PyTorch loop, over architectures and defences.
+"""A model of a fleet, or of the kernel, is the same model trained alone: against a plain PyTorch loop, over
+architectures and defences.
 
 In double precision the two agree for as long as anyone trains. In single precision they agree for the first steps, and
 then a few members part ways at ties of the rectifier, as PyTorch does against itself in another memory format.
@@ -38,7 +39,8 @@ def test_a_member_equals_the_same_model_trained_alone(architecture: str, defence
     assert losses.shape == expected.shape == (4, 3 * (140 // 32))
     torch.testing.assert_close(losses, expected, rtol=1e-8, atol=0)
     assert max(result.differences()) < 1e-7
-    assert result.epochs == [3] * 4
+    assert max(result.compiled_differences()) < 1e-7
+    assert result.epochs == result.compiled_epochs == [3] * 4
 
 
 @pytest.mark.parametrize("defence", ["none", "snnl"])
@@ -57,9 +59,10 @@ def test_in_single_precision_early_losses_agree_and_few_members_part_ways(
     # With four times the units, one member meets a tie of a ReLU a step sooner.
     parted = 1 if (architecture, defence) == ("cnn_wide", "snnl") else 0
     assert int((early >= 1e-5).any(1).sum()) <= parted
-    differences = sorted(result.differences())
-    assert differences[members // 2] < 1e-3
-    assert sum(d > 1e-2 for d in differences) <= 3
+    for found in (result.differences(), result.compiled_differences()):
+        differences = sorted(found)
+        assert differences[members // 2] < 1e-3
+        assert sum(d > 1e-2 for d in differences) <= 3
     predicted = predict(result.stack, s.pool, s.validation.indices)
     agreement = [
         (predicted[k] == logits_alone(model, s.alone(s.validation, k)[0]).argmax(1)).float().mean().item()
@@ -75,10 +78,11 @@ def test_members_that_stop_at_different_epochs_each_equal_the_loop(architecture:
     seeds = list(range(6))
     recipe = Recipe(0.01, 32, epochs=14, patience=2)
     result = both(setting(6), architecture, recipe, seeds=seeds, weights=[0.0] * 6)
-    assert result.epochs == [t.epochs for t in result.trained]
+    assert result.epochs == result.compiled_epochs == [t.epochs for t in result.trained]
     assert len(set(result.epochs)) > 1
     assert min(result.epochs) < 14
     assert max(result.differences()) < 1e-7
+    assert max(result.compiled_differences()) < 1e-7
 
 
 def test_defended_members_that_stop_early_keep_their_own_weights_draws_and_boundaries() -> None:
@@ -87,9 +91,10 @@ def test_defended_members_that_stop_early_keep_their_own_weights_draws_and_bound
     recipe = Recipe(0.01, 32, epochs=10, patience=1)
     for defence in ("manifold_mixup", "margin"):
         result = both(setting(6), "mlp", recipe, defence, seeds=seeds, weights=weights)
-        assert result.epochs == [t.epochs for t in result.trained]
+        assert result.epochs == result.compiled_epochs == [t.epochs for t in result.trained]
         assert len(set(result.epochs)) > 1
         assert max(result.differences()) < 1e-7
+        assert max(result.compiled_differences()) < 1e-7
 
 
 def test_the_margin_losss_boundary_is_trained_and_each_members_own() -> None:
@@ -164,6 +169,7 @@ def test_retraining_draws_anew() -> None:
     s = setting()
     again = both(s, "mlp", purpose="retraining")
     assert max(again.differences()) < 1e-7
+    assert max(again.compiled_differences()) < 1e-7
     training, _, _ = in_fleet(s, s.stack("mlp"))
     assert not torch.allclose(training.state()["head.weight"], again.stack.state()["head.weight"])
 

@@ -13,13 +13,14 @@ from plain_private import CLIP, MULTIPLIERS, RECIPE, privately
 from side_by_side import setting
 from torch import Tensor
 
+from repro.training import compiled
 from repro.training.fleet import predict
 from repro.training.private import epsilon, poisson
 from repro.training.recipe import Recipe
 
 
 def gradients_by_step(monkeypatch: pytest.MonkeyPatch, multipliers: Sequence[float]) -> Tensor:
-    """What the optimiser is given at each step, (K, steps, parameters), at a learning rate of 0."""
+    """What the stacked optimiser is given at each step, (K, steps, parameters), at a learning rate of 0."""
     given_to: list[Tensor] = []
 
     class Recording(torch.optim.Adam):
@@ -30,9 +31,23 @@ def gradients_by_step(monkeypatch: pytest.MonkeyPatch, multipliers: Sequence[flo
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim, "Adam", Recording)
+        patch.setattr(compiled, "serves", lambda stack: False)
         s = setting()
         privately(s, s.stack("mlp"), replace(RECIPE, learning_rate=0.0), multipliers=multipliers)
     return torch.stack(given_to, 1)
+
+
+@pytest.mark.parametrize("clip", [0.7, 1e-3])
+def test_the_kernel_adds_the_same_noise_to_the_same_sums(
+    monkeypatch: pytest.MonkeyPatch, clip: float
+) -> None:
+    s = setting()
+    own, _ = privately(s, s.stack("mlp"), clip=clip)
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled, "serves", lambda stack: False)
+        stacked, _ = privately(s, s.stack("mlp"), clip=clip)
+    for name, tensor in stacked.state().items():
+        torch.testing.assert_close(own.state()[name], tensor, rtol=1e-8, atol=1e-10)
 
 
 def test_the_noise_is_normal_with_each_members_own_deviation_and_independent(
