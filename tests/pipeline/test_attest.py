@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tiny_project import Project, new_project
+from tiny_project import LEFT_OUT, Project, new_project
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,8 @@ def commit(project: Project) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with the evidence of one experiment, committed."""
-    project = new_project(tmp_path_factory.mktemp("made"))
+    left_out = [name for name in LEFT_OUT if name != "poison_rate"]
+    project = new_project(tmp_path_factory.mktemp("made"), left_out)
     project.change(".gitignore", "/reports/tiny/\n", "")
     project.change("repro/profiles/tiny.yaml", "  poison_rate: {units: 2,", "  poison_rate: {units: 1,")
     commit(project)
