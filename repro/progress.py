@@ -34,8 +34,9 @@ class Progress:
         self.done += pieces
         now = time.monotonic()
         each = (now - self.begun) / self.done
+        rate = f"{each:.1f} s each" if each >= 1 else f"{1 / each:.3g} a second"
         line = (
-            f"{self.what}: {self.done} of {self.total} {self.pieces}, {each:.1f} s each, "
+            f"{self.what}: {self.done} of {self.total} {self.pieces}, {rate}, "
             f"{duration(each * (self.total - self.done))} left"
         )
         if self.done == self.total:

@@ -16,12 +16,12 @@ from repro.training.recipe import Recipe
 
 Options = dict[str, Any]
 _PLAIN = "plain"
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(value: Any) -> str:
     """SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(value).encode("utf-8")).hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -167,7 +167,7 @@ def fleets(runs: Iterable[Any], size: int, alike: Callable[[Any], Any]) -> list[
     """Runs that are alike, in order, in fleets of at most ``size``: a pure function of the grid."""
     groups: dict[str, list[Any]] = {}
     for run in runs:
-        groups.setdefault(json.dumps(alike(run), sort_keys=True), []).append(run)
+        groups.setdefault(_CANONICAL.encode(alike(run)), []).append(run)
     return [
         Fleet(tuple(group[i : i + size])) for group in groups.values() for i in range(0, len(group), size)
     ]

@@ -6,6 +6,8 @@ is a GPU, imports PyTorch.
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,12 +16,12 @@ from types import TracebackType
 
 import psutil
 
-from repro.errors import WorkerLostError
+from repro.errors import ReproError, WorkerLostError
 from repro.machine import cores
 from repro.progress import Progress
 from repro.training.task import Task, begin_worker, train_task
 
-# What every worker needs; the second has the kernel compiled, once and not in every worker.
+# What every worker needs.
 IMPORTED = ("repro.training.process", "repro.training.warm", "safetensors.torch")
 _MOST_RUNS, _SHARES = 30, 8  # in a task, and tasks that each worker has left at least
 _LOST = "a training process was killed (out of memory?); finished models are kept, run again to go on"
@@ -52,6 +54,8 @@ class Workers:
         """
         count = sum(len(task.runs) for task in fleets)
         several = min(count, cores()) > 1 and self._device != "cuda"
+        if self._device != "cuda":
+            _compiled(self._device, say)
         if several and self._executor is None:
             self._start_server()
         from repro.training import process
@@ -86,7 +90,7 @@ class Workers:
         if context.get_start_method() == "forkserver":
             from multiprocessing import forkserver
 
-            context.set_forkserver_preload([*IMPORTED, *self._modules])
+            context.set_forkserver_preload(["repro.training.uninterrupted", *IMPORTED, *self._modules])
             forkserver.ensure_running()
 
     def _pool(self) -> ProcessPoolExecutor:
@@ -98,6 +102,27 @@ class Workers:
                 initargs=(os.getpid(), psutil.Process().create_time()),
             )
         return self._executor
+
+
+def _compiled(device: str, say: Callable[[str], None]) -> None:
+    """Have the kernel compiled where training will need it and that was never done, in a process of its own.
+
+    What interrupts this process ends that one; compilation itself does not bear to be interrupted.
+    """
+    from repro.kernel import cache
+
+    if cache.complete().exists():
+        return
+    from repro.training import process
+
+    if process.device(device).type == "cuda":
+        return
+    say("the training kernel is compiled for this processor, once; this takes about a minute")
+    command = [sys.executable, "-m", "repro.training.warm", str(os.getpid())]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
+        raise ReproError(f"the training kernel could not be compiled: {last}")
 
 
 def dealt(fleets: Iterable[Task], workers: int) -> Iterator[Task]:

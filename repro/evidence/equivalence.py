@@ -6,6 +6,7 @@ table beside it, and each link starts at code that is known and leads, by the ch
 """
 
 import json
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -119,7 +120,7 @@ def resolved(root: Path, profile_name: str, experiment: str, fingerprint: dict[s
 
 def code_root(digest_of_code: str) -> str:
     """The digest of code that stands for all that is equivalent to it, in the keys of the store."""
-    links, seen = _links(Path.cwd()), {digest_of_code}
+    links, seen = _links(os.getcwd()), {digest_of_code}
     while (before := links.get(digest_of_code)) and before not in seen:
         digest_of_code = before
         seen.add(before)
@@ -127,9 +128,9 @@ def code_root(digest_of_code: str) -> str:
 
 
 @cache
-def _links(root: Path) -> dict[str, str]:
+def _links(root: str) -> dict[str, str]:
     """Digest of a run's code by that of code attested to mean the same, out of every attestation of a project."""
-    return dict(_each_link(root))
+    return dict(_each_link(Path(root)))
 
 
 def _each_link(root: Path) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The keys of the store: what stands for everything on which a run's outcome depends."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +43,8 @@ def _jobs(profile: Profile, experiment: Experiment, phase: Phase, fleet: Fleet) 
     for run, parent in zip(fleet.runs, parents, strict=True):
         kind: Any = type(run)
         own = code_root(_code(phase.work, frozenset(run.pieces()), kind))
-        key = digest([common, own, run.id, parent.key if parent else None])[:32]
+        described = " ".join([common, own, run.id, parent.key if parent else "-"])
+        key = hashlib.sha256(described.encode()).hexdigest()[:32]
         yield Job(phase, run, key, parent)
 
 

@@ -8,36 +8,20 @@ two tables of offsets, of rows and of what is summed over, so that a convolution
 columns are copied. Its right factor and its result have their columns side by side, padded with zeros to LANES. The
 order of every sum is fixed and no operation is reordered (``fastmath`` is off): an outcome depends on no neighbour, and
 hardly on the processor.
-
-Numba keeps compiled code on disk, but sees changes only in the file of the function that is called: here the folder is
-named after the contents of all of this package.
 """
-
-import hashlib
-import os
-from pathlib import Path
 
 import numba
 import numpy as np
 from numba import njit
 
+from repro.kernel import cache
+
 LANES = 8  # numbers in a vector; columns are padded to a multiple
 
 index = np.uint64  # of what is not negative: a signed index is tested for that every time
 
-
-def _cache() -> str:
-    """Where compiled code of these sources is kept: beside them, or where Numba would where that cannot be written."""
-    here = Path(__file__).resolve().parent
-    constants = here.parent / "training" / "pair_losses.py"
-    contents = b"".join(path.read_bytes() for path in [*sorted(here.glob("*.py")), constants])
-    folder = here / "__pycache__" / hashlib.sha256(contents).hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return ""
-    return str(folder) if os.access(folder, os.W_OK) else ""
-
-
-numba.config.CACHE_DIR = _cache() or numba.config.CACHE_DIR
-compiled = njit(error_model="numpy", cache=True, nogil=True)
+_LOCATORS = ("UserProvidedCacheLocator", "InTreeCacheLocator", "UserWideCacheLocator")
+numba.config.CACHE_LOCATOR_CLASSES = ",".join([f"{cache.__name__}.ByContents", *_LOCATORS])
+_OPTIONS = {"error_model": "numpy", "cache": True, "nogil": True}
+compiled = njit(**_OPTIONS)
+inner = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # called from compiled code alone

@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from repro.kernel import LANES, compiled, index
+from repro.kernel import LANES, index, inner
 from repro.kernel.pairs import (
     base_contrastive,
     contrastive,
@@ -54,7 +54,7 @@ NAMES = (
 (BASE_CONTRASTIVE, MARGIN, MARGIN_SAMPLED, TRIPLET, NT_XENT, NT_LOGISTIC) = range(9, 15)
 
 
-@compiled
+@inner
 def softmax(z, at, classes, chances):
     """The softmax of a row of logits in the first ``classes`` of ``chances``, which is padded as the row is."""
     kind = z.dtype.type
@@ -70,7 +70,7 @@ def softmax(z, at, classes, chances):
         chances[c] /= total
 
 
-@compiled
+@inner
 def _length(x, at, n):
     squares = x.dtype.type(0)
     for c in range(n):
@@ -78,7 +78,7 @@ def _length(x, at, n):
     return sqrt(squares)
 
 
-@compiled
+@inner
 def _cross_entropy(memory, batch, labels, code, weight):
     """Cross entropy's gradient, with label smoothing's or logit squeezing's part where these are asked for."""
     head, z = memory.net[-1], memory.scratch
@@ -127,7 +127,7 @@ def _mixup(memory, batch, labels, weight, draws, partners):
             z[index(at + other + c)] += share * (one - gamma) * chances[c]
 
 
-@compiled
+@inner
 def _unbound(gradient, x, at, n, bound, length):
     """From the gradient (n,) at x / (1 + bound |x|) that at x, which begins at ``at``, in its place."""
     kind = x.dtype.type
@@ -206,7 +206,7 @@ def _crl(memory, batch, labels, level, options, coin, centres):  # noqa: PLR0915
             z[index(row + c)] = inputs[c] + at_confidence * slope
 
 
-@compiled
+@inner
 def loss_gradient(memory, batch, labels, code, weight, options, draws, partners, centres):
     """The gradient of a defence's whole loss; ``options`` are its own in order, ``draws`` (B, DRAWS) its numbers.
 

@@ -9,7 +9,7 @@ from math import log, log1p, sqrt
 
 import numpy as np
 
-from repro.kernel import LANES, compiled, index
+from repro.kernel import LANES, index, inner
 from repro.kernel.passes import INPUTS, LEARNED, OUTPUTS, X_ROWS, X_SIZE, X, multiply_add
 from repro.kernel.vectors import apart, at_least, exponential, load, root, spread, store
 from repro.training.pair_losses import FARTHEST, NEAREST
@@ -17,7 +17,7 @@ from repro.training.pair_losses import FARTHEST, NEAREST
 _SHORTEST = 1e-12  # the square of a length that has no direction
 
 
-@compiled
+@inner
 def _places(memory, batch):
     """B', and where the turned rows, the square and its slopes begin."""
     size, stride = memory.net[-1, X_SIZE], -(-batch // LANES) * LANES
@@ -26,7 +26,7 @@ def _places(memory, batch):
     return stride, turned, square, square + batch * stride
 
 
-@compiled
+@inner
 def _unit(memory, batch, inverse):
     """Put the hidden rows at unit length, or 0 where they have none, and their inverse lengths (B,)."""
     head, acts, pairs = memory.net[-1], memory.acts, memory.pairs
@@ -41,7 +41,7 @@ def _unit(memory, batch, inverse):
             store(pairs, r * size + d, load(acts, at + r * size + d) * spread(inverse[r]))
 
 
-@compiled
+@inner
 def _products(memory, batch):
     """The square of the rows' products with each other, and slopes of 0."""
     head, pairs = memory.net[-1], memory.pairs
@@ -72,7 +72,7 @@ def _products(memory, batch):
     )
 
 
-@compiled
+@inner
 def _squared_distances(memory, batch):
     """Centre the rows, and take the square of their squared distances, 0 where rounding alone could have made them."""
     size, pairs = memory.net[-1, X_SIZE], memory.pairs
@@ -98,7 +98,7 @@ def _squared_distances(memory, batch):
             pairs[at] = squared if squared > rounding * both else kind(0)
 
 
-@compiled
+@inner
 def _distances_of_unit(memory, batch, inverse):
     """The square of distances between the rows at unit length; returns (B', its place, its slopes' place)."""
     _unit(memory, batch, inverse)
@@ -110,7 +110,7 @@ def _distances_of_unit(memory, batch, inverse):
     return stride, square, slopes
 
 
-@compiled
+@inner
 def _pull(memory, batch, apart):
     """From the slopes the gradient at the rows: by squared distance where ``apart``, else by product."""
     head, grads, pairs = memory.net[-1], memory.grads, memory.pairs
@@ -149,7 +149,7 @@ def _pull(memory, batch, apart):
     )
 
 
-@compiled
+@inner
 def _lengthen(memory, batch, inverse):
     """From the gradient at rows of unit length that at the hidden rows themselves."""
     head, acts, grads = memory.net[-1], memory.acts, memory.grads
@@ -164,7 +164,7 @@ def _lengthen(memory, batch, inverse):
             grads[index(start + d)] = inverse[r] * straight
 
 
-@compiled
+@inner
 def _slope_by_distance(memory, batch, inverse):
     """Finish a loss on distances of unit rows: its slopes are by distance, the gradient's are by squared distance."""
     pairs = memory.pairs
@@ -178,7 +178,7 @@ def _slope_by_distance(memory, batch, inverse):
     _lengthen(memory, batch, inverse)
 
 
-@compiled
+@inner
 def _kinds(labels, batch):
     """How many ordered pairs are of one label and how many of two."""
     alike = 0
@@ -292,7 +292,7 @@ def margin(memory, batch, labels, weight, alpha):
     _slope_by_distance(memory, batch, inverse)
 
 
-@compiled
+@inner
 def _drawn(weights, uniform):
     """A place with chances in proportion to the weights, by a number in [0, 1); 0 where all of them are 0."""
     kind = weights.dtype.type
@@ -308,7 +308,7 @@ def _drawn(weights, uniform):
     return 0
 
 
-@compiled
+@inner
 def _rarities(pairs, row, labels, i, width, weights):
     """What anchor i's negatives are drawn in proportion to, as ``pair_losses.negative_weights``."""
     kind = weights.dtype.type
@@ -390,7 +390,7 @@ def triplet(memory, batch, labels, weight, margin):
     _slope_by_distance(memory, batch, inverse)
 
 
-@compiled
+@inner
 def _falling(x):
     """1 - sigmoid(x)."""
     return 1 / (1 + np.exp(x)) if x < 80 else np.exp(-x)

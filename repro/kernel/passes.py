@@ -12,7 +12,7 @@ from math import sqrt
 
 import numpy as np
 
-from repro.kernel import LANES, compiled, index
+from repro.kernel import LANES, index, inner
 from repro.kernel.vectors import apart, at_least, fused, gated, load, root, spread, store, turned
 
 # Columns of ``net``. A layer reads TAPS slices of WIDTH numbers, INPUTS in all, at each of POSITIONS places of an
@@ -45,7 +45,7 @@ Memory = namedtuple(
 )
 
 
-@compiled
+@inner
 def _tile_2(out, at, source, of, low, a, left, summed, k, b, b_at, n):
     """Four rows of two vectors: what ``source`` has there, and k products in ascending order, but at least ``low``."""
     s00, s01 = load(source, of[0]), load(source, of[0] + LANES)
@@ -74,7 +74,7 @@ def _tile_2(out, at, source, of, low, a, left, summed, k, b, b_at, n):
     store(out, at[3] + LANES, at_least(s31, low))
 
 
-@compiled
+@inner
 def _tile_1(out, at, source, of, low, a, left, summed, k, b, b_at, n):
     """The same for four rows of one vector."""
     s0, s1, s2, s3 = load(source, of[0]), load(source, of[1]), load(source, of[2]), load(source, of[3])
@@ -92,7 +92,7 @@ def _tile_1(out, at, source, of, low, a, left, summed, k, b, b_at, n):
     store(out, at[3], at_least(s3, low))
 
 
-@compiled
+@inner
 def _tile_row(out, at, source, of, low, a, left, summed, k, b, b_at, n):
     """The same for one row of one vector."""
     s = load(source, of)
@@ -102,7 +102,7 @@ def _tile_row(out, at, source, of, low, a, left, summed, k, b, b_at, n):
     store(out, at, at_least(s, low))
 
 
-@compiled
+@inner
 def _four(start, rows, r):
     return (
         start + rows[index(r)],
@@ -144,7 +144,7 @@ def multiply_add(
         c += wide * LANES
 
 
-@compiled
+@inner
 def gather(memory, pool, indices):
     """Copy images of ``pool`` (n, lines, numbers) into the first layer's input, inside its border where it has one."""
     first, acts = memory.net[0], memory.acts
@@ -160,7 +160,7 @@ def gather(memory, pool, indices):
                 acts[index(to + x)] = image[index(y), index(x)]
 
 
-@compiled
+@inner
 def _normalise(memory, layer, m, training):
     """Batch normalisation and rectifier of m rows at Z; training takes their statistics, and moves the running ones."""
     net, z, params, running = memory.net[layer], memory.scratch, memory.params, memory.running
@@ -201,7 +201,7 @@ def _normalise(memory, layer, m, training):
             store(acts, y + y_rows[index(r)] + c, at_least(fused(normal, factor, offset), zero))
 
 
-@compiled
+@inner
 def forward(memory, batch, training):
     """Activations of ``batch`` gathered images, the logits' rows at the last layer's Z; training moves statistics."""
     net, tables, params, acts, scratch = memory.net, memory.tables, memory.params, memory.acts, memory.scratch
@@ -258,7 +258,7 @@ def forward(memory, batch, training):
             )
 
 
-@compiled
+@inner
 def _turn(memory, layer):
     """A layer's weights with outputs before inputs, tap by tap, as the gradient at its input needs them."""
     one, params, scratch = memory.net[layer], memory.params, memory.scratch
@@ -284,7 +284,7 @@ def _turn(memory, layer):
                     store(scratch, to + j * width, columns[j])
 
 
-@compiled
+@inner
 def _at_preactivations(memory, layer, m):
     """Z becomes the gradient at a layer's pre-activations, and what it is to bias, scale and shift is added."""
     one, acts, grads, z, gradient = (
@@ -319,7 +319,7 @@ def _at_preactivations(memory, layer, m):
                 store(z, at + r * n + c, value * factor)
 
 
-@compiled
+@inner
 def propagate(memory, batch, inward):
     """From the gradients at the last Z and those that a loss left at the last output, those at every layer's Z.
 
@@ -361,7 +361,7 @@ def propagate(memory, batch, inward):
             )
 
 
-@compiled
+@inner
 def collect(memory, batch):
     """Add to ``gradient`` what the gradients at every layer's Z are at its weights."""
     tables, gradient, low = memory.tables, memory.gradient, memory.scratch.dtype.type(-np.inf)
@@ -390,14 +390,14 @@ def collect(memory, batch):
         )
 
 
-@compiled
+@inner
 def backward(memory, batch):
     """Add to ``gradient``, from the gradients at the last Z and those that a loss left at the last output."""
     propagate(memory, batch, False)
     collect(memory, batch)
 
 
-@compiled
+@inner
 def adam(memory, rate, step):
     """One step of Adam (Kingma and Ba 2015), its bias corrections in double precision."""
     params, gradient, first, second = memory.params, memory.gradient, memory.first, memory.second

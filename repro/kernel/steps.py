@@ -4,7 +4,7 @@ from math import exp
 
 import numpy as np
 
-from repro.kernel import LANES, compiled, index
+from repro.kernel import LANES, compiled, index, inner
 from repro.kernel.losses import WEIGHT_DECAY, loss_gradient, softmax
 from repro.kernel.passes import (
     BIAS,
@@ -25,7 +25,7 @@ from repro.kernel.passes import (
 from repro.kernel.vectors import load, spread, store
 
 
-@compiled
+@inner
 def _decayed(memory, decay):
     """Begin a step's gradient with ``decay`` times the parameters."""
     factor = spread(memory.params.dtype.type(decay))

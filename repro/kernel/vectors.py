@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from repro.kernel import LANES, compiled
+from repro.kernel import LANES, inner
 
 
 class Vector(types.Type):
@@ -177,7 +177,7 @@ def _power_of_two(typing: Any, a: Any) -> Any:
     return a(a), generate
 
 
-@compiled
+@inner
 def exponential(x, kind):
     """e to the power of x, of ``kind``'s dtype; within a few units in the last place, the same on every processor.
 
@@ -197,7 +197,7 @@ def exponential(x, kind):
 
 def apart(function: Callable[..., Any]) -> Any:
     """Compile a function that is called and never inlined: where it would be many times over, that takes minutes."""
-    target = compiled(function)
+    target = inner(function)
 
     @intrinsic
     def call(typing: Any, *values: Any) -> Any:

@@ -19,7 +19,6 @@ from repro.training.stack import Stack
 from repro.training.train import logits_of
 from repro.training.victims import (
     Parts,
-    View,
     begun,
     fresh,
     images_and_labels,
@@ -68,21 +67,29 @@ def train_victims(
     if poison is not None:
         training = joined(training, view.split(poison.indices, poison.labels))
     defence = regularisation([run.defence for run in runs])
-    promised = getattr(defence.piece, "epsilon", None)
-    records: list[dict[str, Any]] = [{"run": run.id, "checkpoints": []} for run in runs]
+    measured_on = [parts.members, parts.nonmembers] + ([parts.validation] if runs[0].validation else [])
+    epochs: list[int] = []
+    seen: list[list[Tensor]] = []
 
     def observe(epoch: int, members: Tensor, current: Stack) -> None:
-        for run, record, measured in zip(
-            runs, records, _exposure(current, view, labels, parts, runs), strict=True
-        ):
-            if promised:
-                n = training.indices.shape[1]
-                measured["epsilon"] = promised(run.defence.weight, n, run.recipe.batch_size, epoch)
-            record["checkpoints"].append({"epoch": epoch} | measured)
+        epochs.append(epoch)
+        seen.append([view.logits(current, indices) for indices in measured_on])
 
     train = getattr(defence.piece, "train", plain.train)
-    seeds, seen = [run.seed for run in runs], At(runs[0].checkpoints, observe)
-    train(start, view.pool, training, None, runs[0].recipe, seeds, defence, purpose="victim", observe=seen)
+    seeds, when = [run.seed for run in runs], At(runs[0].checkpoints, observe)
+    train(start, view.pool, training, None, runs[0].recipe, seeds, defence, purpose="victim", observe=when)
+
+    promised = getattr(defence.piece, "epsilon", None)
+    records: list[dict[str, Any]] = []
+    for k, run in enumerate(runs):
+        logits = [torch.stack([own[k] for own in part]) for part in zip(*seen, strict=True)]
+        own_labels = [labels[indices[k]] for indices in measured_on]
+        found: dict[str, list[Any]] = {"epoch": epochs} | _exposure(logits, own_labels, run)
+        if promised:
+            n, size = training.indices.shape[1], run.recipe.batch_size
+            found["epsilon"] = [promised(run.defence.weight, n, size, epoch) for epoch in epochs]
+        rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+        records.append({"run": run.id, "checkpoints": rows})
     return Outcome(records)
 
 
@@ -138,38 +145,31 @@ def _pairs(
     return torch.stack(bases), torch.stack(targets)
 
 
-def _exposure(
-    victims: Stack, view: View, labels: Tensor, parts: Parts, runs: Sequence[ExposureRun]
-) -> list[dict[str, Any]]:
-    """What an attacker who sees M_mem learns of each run's members, in all and by the targeted class."""
-    scores, correct = [], []
-    for indices in (parts.members, parts.nonmembers):
-        logits = view.logits(victims, indices)
-        scores.append(membership_metric(logits, labels[indices]).cpu())
-        correct.append((logits.argmax(-1) == labels[indices]).double().cpu())
-    classes = [labels[indices].cpu() for indices in (parts.members, parts.nonmembers)]
-    validated: list[float] = []
-    if runs[0].validation:
-        right = view.reads(victims, parts.validation) == labels[parts.validation]
-        validated = right.double().mean(1).tolist()
-    measured = []
-    for k, run in enumerate(runs):
-        member, nonmember = scores[0][k], scores[1][k]
-        of_target = [c[k] == run.target_class for c in classes]
-        held_out = correct[1][k]
-        rates = roc_tpr(member, nonmember, FALSE_POSITIVE_RATES).tolist()
-        measured.append(
-            {
-                "member_accuracy": float(correct[0][k].mean()),
-                "test_accuracy": float(held_out.mean()),
-                "target_accuracy": float(held_out[of_target[1]].mean()),
-                "other_accuracy": float(held_out[~of_target[1]].mean()),
-                "auc": float(auc(member, nonmember)),
-                "target_auc": float(auc(member[of_target[0]], nonmember[of_target[1]])),
-                "other_auc": float(auc(member[~of_target[0]], nonmember[~of_target[1]])),
-                "ties": float(ties(member, nonmember)),
-            }
-            | {f"tpr_at_{rate}": tpr for rate, tpr in zip(FALSE_POSITIVE_RATES, rates, strict=True)}
-            | ({"validation_accuracy": validated[k]} if validated else {})
-        )
-    return measured
+def _exposure(logits: Sequence[Tensor], labels: Sequence[Tensor], run: ExposureRun) -> dict[str, list[Any]]:
+    """What an attacker who sees M_mem learns of a victim's members, in all and by the targeted class, by checkpoint.
+
+    logits (T, n, classes) at T checkpoints, and labels (n,), of members, non-members and, where there are any, images
+    to validate on.
+    """
+    correct = [(own.argmax(-1) == its).double().cpu() for own, its in zip(logits, labels, strict=True)]
+    member, nonmember = (
+        membership_metric(own, its.expand(own.shape[:-1])).cpu()
+        for own, its in zip(logits[:2], labels[:2], strict=True)
+    )
+    of_target = [own.cpu() == run.target_class for own in labels[:2]]
+    held_out = correct[1]
+    rates = roc_tpr(member, nonmember, FALSE_POSITIVE_RATES).T
+    figures = {
+        "member_accuracy": correct[0].mean(1),
+        "test_accuracy": held_out.mean(1),
+        "target_accuracy": held_out[:, of_target[1]].mean(1),
+        "other_accuracy": held_out[:, ~of_target[1]].mean(1),
+        "auc": auc(member, nonmember),
+        "target_auc": auc(member[:, of_target[0]], nonmember[:, of_target[1]]),
+        "other_auc": auc(member[:, ~of_target[0]], nonmember[:, ~of_target[1]]),
+        "ties": ties(member, nonmember),
+    }
+    figures |= {f"tpr_at_{rate}": tpr for rate, tpr in zip(FALSE_POSITIVE_RATES, rates, strict=True)}
+    if len(correct) > 2:
+        figures["validation_accuracy"] = correct[2].mean(1)
+    return {name: values.tolist() for name, values in figures.items()}

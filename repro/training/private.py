@@ -14,6 +14,7 @@ the clipped ones add up to one product of a with the d that are scaled by their 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 
 import numpy as np
@@ -226,6 +227,7 @@ def backward(stack: Stack, images: Tensor, labels: Tensor) -> list[Layer]:
     return [*layers, Layer("head", hidden.detach().unsqueeze(2), at_logits.unsqueeze(2))]
 
 
+@cache
 def epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
     """The epsilon of (epsilon, delta) differential privacy that training so keeps, by Opacus' Renyi accountant.
 

@@ -24,6 +24,7 @@ from repro.runs import Data, Fleet, digest, plain
 if TYPE_CHECKING:
     import torch
 
+_DATASETS: dict[tuple[Path, str], Dataset | None] = {}  # the last that was read
 _CLOCK_SECONDS = 5.0  # processes read when another began off the clock, which may be set in between
 
 
@@ -60,25 +61,21 @@ def train_task(task: Task) -> int:
 
     chosen = process.device(task.device)
     size = len(task.runs) if chosen.type == "cuda" else 1
-    datasets: dict[str, Dataset | None] = {}
     for start in range(0, len(task.runs), size):
-        _train(task.part(start, start + size), datasets, chosen)
+        _train(task.part(start, start + size), chosen)
     return len(task.runs)
 
 
-def _train(task: Task, datasets: dict[str, Dataset | None], chosen: "torch.device") -> None:
+def _train(task: Task, chosen: "torch.device") -> None:
     from safetensors.torch import save
 
     from repro.training import process
 
     started = time.monotonic()
     fleet = Fleet(task.runs)
-    described = digest(plain(fleet.data))
     module, _, function = task.work.partition(":")
     with plugins.observed() as loaded:
-        if described not in datasets:
-            datasets[described] = _dataset(task.data_root or task.root, fleet.data)
-        dataset = datasets[described]
+        dataset = _dataset(task.data_root or task.root, fleet.data)
         work = getattr(importlib.import_module(module), function)
         outcome = work(fleet, dataset, _parents_weights(task), chosen)
     _refuse_undeclared(task, fleet, loaded)
@@ -93,7 +90,12 @@ def _train(task: Task, datasets: dict[str, Dataset | None], chosen: "torch.devic
 
 
 def _dataset(root: Path, data: Data | None) -> Dataset | None:
-    return load_dataset(data.name, root, data.limit, data.options) if data else None
+    """The data; a process that trains many runs on the same reads them once."""
+    described = root, digest(plain(data))
+    if described not in _DATASETS:
+        _DATASETS.clear()
+        _DATASETS[described] = load_dataset(data.name, root, data.limit, data.options) if data else None
+    return _DATASETS[described]
 
 
 def _parents_weights(task: Task) -> dict[str, "torch.Tensor"]:

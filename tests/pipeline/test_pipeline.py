@@ -95,12 +95,8 @@ def test_changed_training_code_is_trained_anew_and_a_comment_is_not(reproduced: 
     reproduced.change("repro/attacks/dirty_label.py", "shift = ", "# why\n    shift = ")
     assert trained(reproduced.reproduce()) == []
     reproduced.change("repro/attacks/dirty_label.py", "shift = ", "shift = 0 + ")
-    # Encoders are trained by the same code, and attacks go on from them.
-    assert sorted(trained(reproduced.reproduce())) == [
-        "exposure expose",
-        "exposure train",
-        "targeted train",
-    ]
+    # Encoders, in the same module, meet no such attack.
+    assert trained(reproduced.reproduce()) == ["exposure expose"]
 
 
 def test_a_new_piece_leaves_every_experiment_alone(reproduced: Project) -> None:
