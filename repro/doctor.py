@@ -15,6 +15,7 @@ import yaml
 
 from repro import plugins
 from repro.announce import missing_files, needs
+from repro.evidence.equivalence import attested
 from repro.evidence.fingerprint import staleness
 from repro.evidence.store import Store
 from repro.machine import cores
@@ -34,7 +35,8 @@ def diagnosis(root: Path, profile: Profile) -> str:
         "this machine": _machine(root, profile),
         f"profile {profile.name}: {profile.title}": _needs(root, profile),
         "evidence": [
-            (name, staleness(root, profile.name, name) or "current") for name in profile.experiments
+            (name, staleness(root, profile.name, name) or _current(root, profile, name))
+            for name in profile.experiments
         ],
         "project": _project(root, profile),
     }
@@ -43,6 +45,11 @@ def diagnosis(root: Path, profile: Profile) -> str:
         "\n".join([heading, *(f"  {name:{width}}  {fact}" for name, fact in facts)])
         for heading, facts in sections.items()
     )
+
+
+def _current(root: Path, profile: Profile, experiment: str) -> str:
+    said = attested(root, profile.name, experiment)
+    return f"current ({said})" if said else "current"
 
 
 def _machine(root: Path, profile: Profile) -> list[tuple[str, str]]:

@@ -93,6 +93,19 @@ def read_attested(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], lis
     return stored, links, known
 
 
+def attested(root: Path, profile_name: str, experiment: str) -> str | None:
+    """What a reader has to know of evidence that code after the one that made it was attested for; None for none."""
+    _, links, _ = read_attested(attested_path(root, profile_name, experiment))
+    if not links:
+        return None
+    accepted = {name: why for link in links for name, why in link.get("accepted", {}).items()}
+    unproved = "; ".join(f"{name}: {why}" for name, why in sorted(accepted.items()))
+    times = "once" if len(links) == 1 else f"{len(links)} times"
+    return f"code changed and attested {times}" + (
+        f", accepted without proof: {unproved}" if unproved else ""
+    )
+
+
 def forget_others(root: Path, profile_name: str, experiment: str) -> None:
     """Delete attestations that are not of the evidence beside them: it has been made anew."""
     path = attested_path(root, profile_name, experiment)

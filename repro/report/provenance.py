@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from repro.evidence.equivalence import attested
 from repro.report.markdown import NONE, code, details, escape, table
 from repro.report.report import Report
 from repro.report.wording import duration
@@ -27,7 +28,18 @@ def blocks(report: Report) -> list[str]:
     return [
         table(["Experiment", "Commit", "Made", "Device", "Workers x threads", "Time taken"], rows),
         f"Time taken together: {duration(total)}. A commit with a `+` had changes that were not committed.",
+        *_attested(report),
         details("Data, packages and machine", table(["", ""], _shared(found), left=2)),
+    ]
+
+
+def _attested(report: Report) -> list[str]:
+    """Which evidence stands for later code than what made it, and what of that was taken on trust."""
+    said = {name: attested(report.root, report.profile.name, name) for name in report.provenance}
+    return [
+        f"{code(experiment)}: {escape(words)} (`{experiment}.attested.json`)."
+        for experiment, words in said.items()
+        if words
     ]
 
 

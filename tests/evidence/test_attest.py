@@ -196,3 +196,13 @@ def test_attestations_of_evidence_made_anew_are_forgotten(attested: Path, tmp_pa
     write_json(attested.with_name("sources.fingerprint.json"), C | {"table": "t"})
     equivalence.forget_others(tmp_path, "tiny", "sources")
     assert not attested.exists()
+
+
+def test_what_was_attested_is_said_with_what_was_taken_on_trust(attested: Path, tmp_path: Path) -> None:
+    assert equivalence.attested(tmp_path, "tiny", "sources") == "code changed and attested 2 times"
+    assert equivalence.attested(tmp_path, "tiny", "exposure") is None
+    content = json.loads(attested.read_text(encoding="utf-8"))
+    content["links"][1]["accepted"] = {"repro.workers:Workers": "says more"}
+    write_json(attested, content)
+    wanted = "code changed and attested 2 times, accepted without proof: repro.workers:Workers: says more"
+    assert equivalence.attested(tmp_path, "tiny", "sources") == wanted

@@ -13,11 +13,13 @@ from repro.claims.catalogue import Beside, Claim, load_claims
 from repro.claims.facts import ProfileFacts
 from repro.claims.judge import judge
 from repro.errors import ReproError
+from repro.evidence.equivalence import attested_path, changes
 from repro.evidence.table import read_table, table, write_table
 from repro.profiles import load_profile
 from repro.report import claims, contract, write_report
 from repro.report.report import Report
 from repro.report.wording import metric, number
+from repro.runs import digest
 
 Make = Callable[..., Path]
 SLOW = ("exposure", "tuning", "regularisers", "transparency", "poison_rate")  # their figures take the longest
@@ -65,6 +67,20 @@ def test_provenance_changes_nothing_but_its_block(project: Make) -> None:
     assert old[0] == new[0]
     assert "fedcba987654" in new[1]
     assert "2 h 0 min" in new[1]
+
+
+def test_provenance_says_what_was_attested(project: Make) -> None:
+    root = project(units=2, without=SLOW)
+    path = attested_path(root, "digits", "sources")
+    old, new = {"rows": {"repro.a:b": "1"}}, {"rows": {"repro.a:b": "2"}}
+    made = {"schema": 2, "table": "t", "phases": {}, **old}
+    path.with_name("sources.fingerprint.json").write_text(json.dumps(made))
+    link = {"before": digest(old), "after": digest(new), "changed": changes(old, new)}
+    content = {"schema": 1, "table": "t", "links": [link | {"accepted": {"repro.a:b": "says more"}}]}
+    path.write_text(json.dumps(content))
+    write_report(root, "digits")
+    said = (root / "reports" / "digits" / "README.md").read_text().split("## Provenance")[1]
+    assert "`sources`: code changed and attested once, accepted without proof: repro.a:b: says more" in said
 
 
 @pytest.mark.parametrize("claim_id", load_claims())
