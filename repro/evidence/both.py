@@ -46,8 +46,7 @@ def by_both(root: Path, profile: Profile, commit: str, chosen: Chosen) -> tuple[
 
 def _start(root: Path, tree: Path, profile: Profile, runs: Path, folder: Path) -> "subprocess.Popen[str]":
     folder.mkdir()
-    # Numba's cache does not notice a change of what a compiled function calls in another file.
-    environment = os.environ | {"PYTHONPATH": str(tree), "NUMBA_CACHE_DIR": str(folder / "compiled")}
+    environment = os.environ | {"PYTHONPATH": str(tree)}
     command = [sys.executable, "-P", "-m", "repro", "witness", "--profile", profile.name]
     with open(folder / "log", "w", encoding="utf-8") as log:
         return subprocess.Popen(

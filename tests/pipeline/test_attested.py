@@ -115,7 +115,7 @@ def test_refactorings_are_attested_and_train_nothing(project: Project) -> None:
 
 
 def test_another_meaning_is_named_by_run_field_and_values_and_stays_stale(project: Project) -> None:
-    project.change("repro/training/fleet.py", "fused=True", "fused=True, eps=1e-7")
+    project.change("repro/training/stack.py", "* 2 - 1) / sqrt(fan_in)", "* 2 - 1) / sqrt(fan_in + 1)")
     project.change("repro/training/task.py", "os._exit(1)", "os._exit(3)")
     commit(project)
     status, output = attest(project)
