@@ -95,18 +95,10 @@ def test_negative_control_of_the_whole_claim(claim_id: str, dataset: str | None)
     assert reproduced <= controls.allowed(REPETITIONS, claim.level)
 
 
-TOO_SKEWED = {("mnist_slice", "desanctis-18", "unseen members no worse than the static trigger")}
-"""Success rates next to 1, over 30 units: a planted loss passes about nine times in 1,000. Inconclusive as it is."""
-
-
 @pytest.mark.parametrize(("profile", "claim_id", "name"), committed())
 def test_negative_control_on_committed_evidence(profile: str, claim_id: str, name: str) -> None:
     claim, part = part_of(claim_id, name)
     rows = table_of(profile, part.experiment)
-    if (profile, claim_id, name) in TOO_SKEWED:
-        with pytest.raises(AssertionError):  # once it holds, the exception goes
-            assert_control_holds(claim, part, rows)
-        pytest.xfail("too skewed for Student's t over 30 units")
     assert_control_holds(claim, part, rows)
 
 
