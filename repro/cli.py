@@ -56,7 +56,7 @@ def _say(line: str) -> None:
 
 
 def _profile_name(profile: str | None) -> str:
-    from repro.profiles import load_parameters
+    from repro.harness.profile import load_parameters
 
     return profile or load_parameters(ROOT).profile
 
@@ -66,7 +66,7 @@ def list_(
     kind: Annotated[str | None, typer.Argument(help="One kind only, such as experiments.")] = None,
 ) -> None:
     """Datasets, attacks, triggers, defences, architectures, experiments, claims and profiles."""
-    from repro.listing import listing
+    from repro.harness.listing import listing
 
     print(listing(kind))
 
@@ -86,9 +86,9 @@ def fetch(
     if dataset:
         fetch_dataset(dataset, ROOT, mirror, _say)
         return
-    from repro.evidence.files import write_json
-    from repro.evidence.phases import fetched_path
-    from repro.profiles import load_profile
+    from repro.harness.evidence.files import write_json
+    from repro.harness.evidence.phases import fetched_path
+    from repro.harness.profile import load_profile
 
     chosen = load_profile(_profile_name(profile), ROOT)
     fetch_dataset(chosen.data.name, ROOT, mirror, _say, chosen.data.options)
@@ -98,9 +98,9 @@ def fetch(
 @app.command()
 def plan(profile: Profiled = None) -> None:
     """Write what each stage depends on, and say what is still to be done and how long it takes."""
-    from repro.announce import announce
-    from repro.plan import fingerprints, write_plan
-    from repro.profiles import load_profile
+    from repro.harness.announce import announce
+    from repro.harness.plan import fingerprints, write_plan
+    from repro.harness.profile import load_profile
 
     chosen = load_profile(_profile_name(profile), ROOT)
     known = fingerprints(chosen)
@@ -117,9 +117,9 @@ def run(
     profile: Profiled = None,
 ) -> None:
     """Train an experiment's models; those already finished are taken from the store."""
-    from repro.execute import run_phases
-    from repro.lifetime import end_with_dvc
-    from repro.profiles import load_profile
+    from repro.harness.execute import run_phases
+    from repro.harness.lifetime import end_with_dvc
+    from repro.harness.profile import load_profile
 
     end_with_dvc()
     run_phases(ROOT, load_profile(_profile_name(profile), ROOT), experiment, phase, _say)
@@ -130,8 +130,8 @@ def run(
 @app.command()
 def evidence(experiment: str, profile: Profiled = None) -> None:
     """Write an experiment's evidence from the records of its phases."""
-    from repro.evidence.make import make_evidence
-    from repro.profiles import load_profile
+    from repro.harness.evidence.make import make_evidence
+    from repro.harness.profile import load_profile
 
     print(make_evidence(ROOT, load_profile(_profile_name(profile), ROOT), experiment))
 
@@ -144,8 +144,8 @@ def bring(
     replace: Annotated[bool, typer.Option("--replace", help="Replace evidence here that differs.")] = False,
 ) -> None:
     """Check evidence that was made on another machine, and copy it into this project."""
-    from repro.evidence.bring import bring as bring_evidence
-    from repro.profiles import load_profile
+    from repro.harness.evidence.bring import bring as bring_evidence
+    from repro.harness.profile import load_profile
 
     chosen = load_profile(_profile_name(profile), ROOT)
     print(bring_evidence(ROOT, chosen, folder, dirty=dirty, replace=replace))
@@ -155,7 +155,7 @@ def bring(
 def claims(profile: Profiled = None) -> None:
     """Judge every claim on the evidence, write the verdicts, and print them as a table."""
     from repro.claims.judge import write_verdicts
-    from repro.listing import verdict_table
+    from repro.harness.listing import verdict_table
 
     name = _profile_name(profile)
     write_verdicts(ROOT, name)
@@ -173,7 +173,7 @@ def explain(claim: str, profile: Profiled = None) -> None:
 @app.command()
 def report(profile: Profiled = None) -> None:
     """Write the report, and print the verdicts and where the report is."""
-    from repro.listing import verdict_table
+    from repro.harness.listing import verdict_table
     from repro.report import write_report
 
     name = _profile_name(profile)
@@ -194,8 +194,8 @@ def diff(
     ] = False,
 ) -> None:
     """Compare two sets of evidence, run by run; exits with 1 when they differ."""
-    from repro.evidence.difference import difference
-    from repro.evidence.rounding import rounding_apart
+    from repro.harness.evidence.difference import difference
+    from repro.harness.evidence.rounding import rounding_apart
 
     text, same = (rounding_apart if up_to_rounding else difference)(before, after)
     print(text)
@@ -211,13 +211,13 @@ def doctor(
     ] = False,
 ) -> None:
     """What this machine has, what a profile needs and costs in time, memory and disk, and what is stale."""
-    from repro.doctor import diagnosis
-    from repro.profiles import load_profile
+    from repro.harness.doctor import diagnosis
+    from repro.harness.profile import load_profile
 
     chosen = load_profile(_profile_name(profile), ROOT)
     if time:
-        from repro.timing import time_steps
-        from repro.training.process import keep_freed_memory
+        from repro.harness.process import keep_freed_memory
+        from repro.harness.timing import time_steps
 
         keep_freed_memory()
         time_steps(ROOT, chosen, _say)
@@ -238,8 +238,8 @@ def attest(
     profile: Profiled = None,
 ) -> None:
     """Prove that changed code means the same: train some runs by it and by the code that made the evidence."""
-    from repro.evidence.attest import attest as attest_evidence
-    from repro.profiles import load_profile
+    from repro.harness.evidence.attest import attest as attest_evidence
+    from repro.harness.profile import load_profile
 
     accepted = {}
     for entry in accept or []:
@@ -261,8 +261,8 @@ def witness(
     """Train some runs without the store, for `repro attest`."""
     import psutil
 
-    from repro.evidence.witnessing import witness as train_witnesses
-    from repro.lifetime import end_with
+    from repro.harness.evidence.witnessing import witness as train_witnesses
+    from repro.harness.lifetime import end_with
 
     end_with(psutil.Process(os.getppid()))
     train_witnesses(ROOT, _profile_name(profile), runs, out)
@@ -278,7 +278,7 @@ def slice_(
     experiments: Annotated[str | None, typer.Option(help="Some of its experiments: x,y.")] = None,
 ) -> None:
     """Write a profile that is a smaller piece of another one: fewer units, images, architectures, experiments."""
-    from repro.slices import write_slice
+    from repro.harness.slices import write_slice
 
     def listed(names: str | None) -> list[str] | None:
         return None if names is None else [part.strip() for part in names.split(",") if part.strip()]

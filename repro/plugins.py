@@ -1,4 +1,4 @@
-"""Named pieces: one file a piece, found by its name, in the package of its kind.
+"""Named pieces: one file or folder per piece, found by its name, where those of its kind lie.
 
 A trigger called ``square`` is the module ``repro.triggers.square``. Listing reads file names and the
 first line of each docstring, so that nothing heavy is imported to say what exists.
@@ -25,22 +25,53 @@ KINDS = {
     "architecture": "models",
     "engine": "training/engines",
     "defence": "defences",
-    "experiment": "experiments",
+    "experiment": "papers/*/experiments",
+    "paper": "papers",
 }
+"""Where the pieces of a kind lie, below this package."""
+_CLAIMS = "claims.yaml"
 
 
 @cache
+def _files(kind: str) -> dict[str, Path]:
+    """The file of every piece of a kind, by name, sorted; of a folder, its ``__init__.py``.
+
+    Names that begin with an underscore are not pieces; a paper is a folder that has claims.
+    """
+    found: dict[str, Path] = {}
+    for path in ROOT.glob(f"{KINDS[kind]}/*"):
+        name, file = (path.name, path / "__init__.py") if path.is_dir() else (path.stem, path)
+        if name.startswith("_") or file.suffix != ".py" or not file.is_file():
+            continue
+        if kind == "paper" and not (path / _CLAIMS).is_file():
+            continue
+        if name in found:
+            raise ReproError(f"two pieces of kind {kind} are called {name!r}: {found[name]} and {file}")
+        found[name] = file
+    return dict(sorted(found.items()))
+
+
 def names(kind: str) -> tuple[str, ...]:
-    """Names of every piece of a kind, sorted; files that begin with an underscore are not pieces."""
-    folder = ROOT / KINDS[kind]
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
+    """Names of every piece of a kind, sorted."""
+    return tuple(_files(kind))
+
+
+def file_of(kind: str, name: str) -> Path:
+    """The file of a piece; raises ReproError when there is none of that name."""
+    if name not in _files(kind):
+        raise ReproError(f"unknown {kind} {name!r}: there are {', '.join(names(kind))}")
+    return _files(kind)[name]
 
 
 def module_name(kind: str, name: str) -> str:
     """Dotted module of a piece; raises ReproError when there is none of that name."""
-    if name not in names(kind):
-        raise ReproError(f"unknown {kind} {name!r}: there are {', '.join(names(kind))}")
-    return "repro." + KINDS[kind].replace("/", ".") + "." + name
+    parts = file_of(kind, name).relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def claims_files() -> list[Path]:
+    """The claims of every paper."""
+    return [file_of("paper", name).with_name(_CLAIMS) for name in names("paper")]
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -66,8 +97,7 @@ def observed() -> Iterator[set[tuple[str, str]]]:
 
 def title(kind: str, name: str) -> str:
     """First line of the piece's docstring, without importing it."""
-    module_name(kind, name)
-    source = (ROOT / KINDS[kind] / f"{name}.py").read_text(encoding="utf-8")
+    source = file_of(kind, name).read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
@@ -86,10 +116,8 @@ def literal(kind: str, name: str, constant: str, default: Any) -> Any:
 @cache
 def _values(kind: str, name: str) -> dict[str, ast.expr]:
     """What a piece's constants are assigned, as written."""
-    module_name(kind, name)
-    path = ROOT / KINDS[kind] / f"{name}.py"
     found: dict[str, ast.expr] = {}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in ast.parse(file_of(kind, name).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             if isinstance(target, ast.Name):

@@ -9,8 +9,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
-from repro.evidence.files import write_text
-from repro.profiles import Profile, load_profile
+from repro.harness.evidence.files import write_text
+from repro.harness.profile import Profile, load_profile
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from repro import needs
 from repro.data import load_dataset
 from repro.data.partition import partition
-from repro.detection_runs import DetectionRun
 from repro.errors import ReproError
-from repro.evidence.table import Row, read_table, table, write_table
-from repro.experiments import detection as experiment
-from repro.profiles import Profile, load_profile
-from repro.runs import Fleet
-from repro.training.poisoning import Pool
+from repro.harness import needs
+from repro.harness.evidence.table import Row, read_table, table, write_table
+from repro.harness.profile import Profile, load_profile
+from repro.harness.runs import Fleet
+from repro.papers.backdoors.poisoning import Pool
+from repro.papers.desanctis.experiments import detection as experiment
+from repro.papers.desanctis.experiments.detection.runs import DetectionRun
 
 UNITS = 5
 SETTINGS = experiment.Settings(

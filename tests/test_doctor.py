@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from repro import doctor, plan
 from repro.data.datasets import Download, mnist
-from repro.doctor import diagnosis, lock_file, packages
-from repro.evidence.files import write_json, write_text
-from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
-from repro.evidence.store import Store
-from repro.evidence.table import checksum
-from repro.profiles import DataSettings, Profile
+from repro.harness import doctor, plan
+from repro.harness.doctor import diagnosis, lock_file, packages
+from repro.harness.evidence.files import write_json, write_text
+from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_path
+from repro.harness.evidence.store import Store
+from repro.harness.evidence.table import checksum
+from repro.harness.profile import DataSettings, Profile
 
 LOCK = """schema: '2.0'
 stages:

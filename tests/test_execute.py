@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from repro import execute, plugins, workers
+from repro import plugins
 from repro.errors import ReproError
-from repro.evidence.keys import jobs
-from repro.evidence.phases import read_phase
-from repro.evidence.store import Store
-from repro.execute import run_phases
-from repro.experiments import Experiment
-from repro.profiles import Profile
-from repro.runs import Fleet, Run
-from repro.training.task import Task, train_task
+from repro.harness import execute, workers
+from repro.harness.evidence.keys import jobs
+from repro.harness.evidence.phases import read_phase
+from repro.harness.evidence.store import Store
+from repro.harness.execute import run_phases
+from repro.harness.experiment import Experiment
+from repro.harness.profile import Profile
+from repro.harness.runs import Fleet, Run
+from repro.harness.task import Task, train_task
 
 
 @pytest.fixture(autouse=True)

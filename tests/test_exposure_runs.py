@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
-from repro.runs import Data, Defence
+from repro.harness.runs import Data, Defence
+from repro.papers.desanctis.victims.runs import Amplification, EncoderRun, ExposureRun
 from repro.training.recipe import Recipe
 
 DATA = Data("digits", 600)

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repro import profiles
 from repro.claims.catalogue import load_claim
 from repro.claims.facts import profile_facts
 from repro.claims.judge import judge
-from repro.evidence.fingerprint import evidence_path
-from repro.evidence.make import make_evidence
-from repro.evidence.table import read_table
-from repro.execute import run_phases
-from repro.profiles import Profile, load_profile
+from repro.harness import profile as profiles
+from repro.harness.evidence.fingerprint import evidence_path
+from repro.harness.evidence.make import make_evidence
+from repro.harness.evidence.table import read_table
+from repro.harness.execute import run_phases
+from repro.harness.profile import Profile, load_profile
 
 REASON = "not in this slice"
 

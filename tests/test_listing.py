@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from repro import plugins, profiles
+from repro import plugins
 from repro.claims.catalogue import load_claims
 from repro.errors import ReproError
-from repro.listing import listing, verdict_table
+from repro.harness import profile as profiles
+from repro.harness.listing import listing, verdict_table
 
 KINDS = [
     "datasets",

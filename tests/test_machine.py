@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from repro import machine
+from repro.harness import machine
 
 X86 = "processor\t: 0\nmodel name\t: AMD EPYC 7763\nflags\t\t: fpu sse2 avx2 fma\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd sve\n"

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from repro import plugins
-from repro.experiments import mitigation as experiment
 from repro.families import KINDS
-from repro.mitigation_runs import MitigationRun
-from repro.profiles import Profile
-from repro.runs import Data
+from repro.harness.profile import Profile
+from repro.harness.runs import Data
+from repro.papers.desanctis.experiments import mitigation as experiment
+from repro.papers.desanctis.experiments.mitigation.runs import MitigationRun
 
 LINES: dict[str, Any] = {
     "pruned": [8, 16, 24],

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from repro import needs, plugins
+from repro import plugins
 from repro.data import load_dataset
 from repro.data.partition import partition
-from repro.experiments import Phase
-from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
-from repro.needs import (
+from repro.harness import needs
+from repro.harness.experiment import Phase
+from repro.harness.needs import (
     epoch_images,
     images,
     memory_bytes,
@@ -21,10 +21,11 @@ from repro.needs import (
     triggered,
     weight_bytes,
 )
-from repro.profiles import Profile
-from repro.runs import Backdoor, Data, Fleet, Run, Trigger
-from repro.targeted_runs import TargetedRun
-from repro.training.poisoning import Pool
+from repro.harness.profile import Profile
+from repro.harness.runs import Backdoor, Data, Fleet, Run, Trigger
+from repro.papers.backdoors.poisoning import Pool
+from repro.papers.desanctis.experiments.targeted.runs import TargetedRun
+from repro.papers.desanctis.victims.runs import Amplification, EncoderRun, ExposureRun
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from repro import announce as announcing
-from repro import needs, plugins
-from repro.announce import announce
-from repro.evidence.files import write_json, write_text
-from repro.evidence.fingerprint import evidence_path, phase_digest
-from repro.evidence.keys import jobs
-from repro.evidence.phases import ABOUT, phase_folder
-from repro.evidence.store import Store
-from repro.plan import costs, fingerprints, write_plan
-from repro.profiles import DataSettings, Profile, load_profile
-from repro.runs import Fleet
-from repro.timing import kind_of, timings_path
+from repro import plugins
+from repro.harness import announce as announcing
+from repro.harness import needs
+from repro.harness.announce import announce
+from repro.harness.evidence.files import write_json, write_text
+from repro.harness.evidence.fingerprint import evidence_path, phase_digest
+from repro.harness.evidence.keys import jobs
+from repro.harness.evidence.phases import ABOUT, phase_folder
+from repro.harness.evidence.store import Store
+from repro.harness.plan import costs, fingerprints, write_plan
+from repro.harness.profile import DataSettings, Profile, load_profile
+from repro.harness.runs import Fleet
+from repro.harness.timing import kind_of, timings_path
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def timed(root: Path, profile: Profile, seconds: float, **others: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.timing.cores", lambda: 2)
+    monkeypatch.setattr("repro.harness.timing.cores", lambda: 2)
 
 
 @pytest.fixture

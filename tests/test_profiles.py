@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from repro import plugins, profiles
+from repro import plugins
 from repro.errors import ReproError
-from repro.plan import costs
+from repro.harness import profile as profiles
+from repro.harness.plan import costs
 
 PARAMS = "profile: digits\nseeds: {evidence: 1, tuning: 100001}\n"
 DIGITS = yaml.safe_load((profiles.FOLDER / "digits.yaml").read_text(encoding="utf-8"))
@@ -224,8 +225,8 @@ def test_seeds_come_from_params(project: Path) -> None:
 
 def test_profiles_load_and_plan_without_torch(project: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from repro.profiles import load_profile; "
-        "from repro.plan import write_plan; root = Path(sys.argv[1]); "
+        "import sys; from pathlib import Path; from repro.harness.profile import load_profile; "
+        "from repro.harness.plan import write_plan; root = Path(sys.argv[1]); "
         "write_plan(root, load_profile('digits', root)); print('torch' in sys.modules)"
     )
     done = subprocess.run(

@@ -10,7 +10,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from repro import plugins
-from repro.runs import Backdoor, Data, Defence, Fleet, Run, Trigger, digest, engine_of, fleets, stacked_alike
+from repro.harness.runs import (
+    Backdoor,
+    Data,
+    Defence,
+    Fleet,
+    Run,
+    Trigger,
+    digest,
+    engine_of,
+    fleets,
+    stacked_alike,
+)
 from repro.training.recipe import Recipe
 
 names = st.text("abcdefg_é", min_size=1, max_size=6)

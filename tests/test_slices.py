@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from repro import profiles
 from repro.errors import ReproError
-from repro.evidence.files import write_text
-from repro.profiles import load_profile
-from repro.slices import write_slice
+from repro.harness import profile as profiles
+from repro.harness.evidence.files import write_text
+from repro.harness.profile import load_profile
+from repro.harness.slices import write_slice
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from repro import plugins, timing
-from repro.evidence.files import write_json, write_text
-from repro.needs import most_steps
-from repro.profiles import Profile
-from repro.runs import Fleet
-from repro.timing import at_most, kind_of, read_timings, time_steps, timings_path
+from repro import plugins
+from repro.harness import timing
+from repro.harness.evidence.files import write_json, write_text
+from repro.harness.needs import most_steps
+from repro.harness.profile import Profile
+from repro.harness.runs import Fleet
+from repro.harness.timing import at_most, kind_of, read_timings, time_steps, timings_path
 
 
 @pytest.fixture

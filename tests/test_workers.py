@@ -9,15 +9,16 @@ import psutil
 import pytest
 import torch
 
-from repro import plugins, workers
+from repro import plugins
 from repro.errors import ReproError
-from repro.evidence.keys import jobs
-from repro.evidence.store import Store
-from repro.execute import run_phases
-from repro.experiments import Experiment
-from repro.profiles import Profile
-from repro.training.task import Task
-from repro.workers import Workers
+from repro.harness import workers
+from repro.harness.evidence.keys import jobs
+from repro.harness.evidence.store import Store
+from repro.harness.execute import run_phases
+from repro.harness.experiment import Experiment
+from repro.harness.profile import Profile
+from repro.harness.task import Task
+from repro.harness.workers import Workers
 
 
 def tasks(root: Path, profile: Profile) -> list[Task]:
@@ -73,7 +74,7 @@ def test_a_gpu_by_name_that_is_not_there_is_said_before_anything_else(
 def test_a_worker_of_a_process_that_is_gone_ends_at_once(error: float) -> None:
     """A process of the same number, begun at quite another time, is another one."""
     begun = psutil.Process().create_time() + error
-    code = f"from repro.training.task import begin_worker\nbegin_worker({os.getpid()}, {begun!r})"
+    code = f"from repro.harness.task import begin_worker\nbegin_worker({os.getpid()}, {begun!r})"
     done = subprocess.run([sys.executable, "-c", code], check=False)
     assert done.returncode == (1 if abs(error) > 5 else 0)
 

@@ -1,4 +1,4 @@
-"""The claims as data: every paper's YAML file beside this module, validated when read.
+"""The claims as data: every paper's ``claims.yaml``, validated when read.
 
 A claim has *parts*, each with a statistic of the evidence (what is compared with what) and a kind (the rule
 that turns its interval into a verdict: `repro.claims.rules`). A claim of kind *table* asserts no direction and
@@ -15,21 +15,11 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from repro.claims.comparisons import (
-    Constant,
-    Contrast,
-    Data,
-    Gap,
-    Halves,
-    Range,
-    Spread,
-    Statistic,
-    Text,
-)
+from repro import plugins
+from repro.claims.comparisons import Constant, Contrast, Data, Gap, Halves, Range, Spread, Statistic, Text
 from repro.errors import ReproError
-from repro.profiles.reading import LOADER
+from repro.harness.reading import LOADER
 
-FOLDER = Path(__file__).resolve().parent
 TABLE = "table"
 FAMILY_ERROR = 0.05
 UNITS_HEADLINE = 60
@@ -206,10 +196,10 @@ def read_paper(path: Path) -> Iterator[Claim]:
 
 
 @cache
-def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
-    """Every claim of every paper's file in the folder, by id."""
+def load_claims(*files: Path) -> dict[str, Claim]:
+    """Every claim of these files, or of every paper's, by id."""
     claims: dict[str, Claim] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in files or plugins.claims_files():
         for claim in read_paper(path):
             if claim.id in claims:
                 raise ReproError(f"{path}: claim {claim.id}: another file has this id too")

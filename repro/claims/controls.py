@@ -23,7 +23,7 @@ from repro.claims.reductions import Floats
 from repro.claims.rules import Outcome, decide
 from repro.claims.sample import Sample
 from repro.claims.statistics import t_interval
-from repro.evidence.table import Row
+from repro.harness.evidence.table import Row
 
 SURE = 1e-5
 

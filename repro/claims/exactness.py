@@ -8,7 +8,7 @@ import math
 from repro.claims.comparisons import Among, Exact
 from repro.claims.sample import selected
 from repro.errors import ReproError
-from repro.evidence.table import Cell, Row, Table
+from repro.harness.evidence.table import Cell, Row, Table
 
 
 def rows_of(statistic: Exact | Among, table: Table, experiment: str) -> list[Row]:

@@ -9,8 +9,8 @@ from repro.claims.facts import profile_facts
 from repro.claims.judge import judge, read_tables
 from repro.claims.sample import Measured, draw, wording
 from repro.claims.verdicts import PartVerdict
-from repro.evidence.fingerprint import staleness
-from repro.evidence.table import Table
+from repro.harness.evidence.fingerprint import staleness
+from repro.harness.evidence.table import Table
 
 
 def explain(root: Path, profile_name: str, claim_id: str) -> str:

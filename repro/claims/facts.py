@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from repro.profiles import load_profile
+from repro.harness.profile import load_profile
 
 
 @dataclass(frozen=True)

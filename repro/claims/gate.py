@@ -19,8 +19,8 @@ from repro.claims.judge import judge, verdicts_path
 from repro.claims.rules import Outcome
 from repro.claims.verdicts import Verdict
 from repro.errors import ReproError
-from repro.evidence.fingerprint import evidence_path, staleness
-from repro.evidence.table import Table, read_table
+from repro.harness.evidence.fingerprint import evidence_path, staleness
+from repro.harness.evidence.table import Table, read_table
 
 
 class Expected(BaseModel):

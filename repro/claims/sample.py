@@ -24,16 +24,9 @@ from repro.claims.comparisons import (
     Spread,
     Value,
 )
-from repro.claims.reductions import (
-    Deviations,
-    Difference,
-    Floats,
-    HigherHalf,
-    HighestLessLowest,
-    Reduction,
-)
+from repro.claims.reductions import Deviations, Difference, Floats, HigherHalf, HighestLessLowest, Reduction
 from repro.errors import ReproError
-from repro.evidence.table import Cell, Row, Table
+from repro.harness.evidence.table import Cell, Row, Table
 
 Measured = Contrast | Gap | Constant | Level | Spread | Range | Halves
 Key = tuple[Cell, ...]

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training.losses import cross_entropy
-from repro.training.pair_losses import base_contrastive
+from repro.losses import Batch
+from repro.losses.pairs import base_contrastive
+from repro.losses.terms import cross_entropy
 
 # The distance of unit-length representations at right angles is the root of 2; rectified ones are no further apart.
 OPTIONS: dict[str, Any] = {"alpha": 1.0}

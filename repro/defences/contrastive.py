@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training import losses
+from repro.losses import Batch
+from repro.losses import terms as losses
 
 OPTIONS: dict[str, Any] = {"margin": 10.0}
 

@@ -29,9 +29,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training.losses import cross_entropy
-from repro.training.seeds import stream
+from repro.losses import Batch
+from repro.losses.terms import cross_entropy
+from repro.seeds import stream
 
 OPTIONS: dict[str, Any] = {
     "bound": 0.1,

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from repro.defences import Batch
 from repro.errors import ReproError
+from repro.losses import Batch
 from repro.training import private
 
 OPTIONS: dict[str, Any] = {"clip": 1.0}

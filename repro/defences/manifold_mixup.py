@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training.losses import cross_entropy, mixup
+from repro.losses import Batch
+from repro.losses.terms import cross_entropy, mixup
 
 OPTIONS: dict[str, Any] = {}
 DRAWS = 2  # the mixing weight gamma, and a number whose rank pairs the samples

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training import losses
+from repro.losses import Batch
+from repro.losses import terms as losses
 
 # Wu et al.'s values, for representations on the unit sphere.
 BETA = 1.2

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training import pair_losses
-from repro.training.losses import cross_entropy
+from repro.losses import Batch
+from repro.losses import pairs as pair_losses
+from repro.losses.terms import cross_entropy
 
 # As for the defence `margin`, which sums over all pairs of a batch.
 BETA = 1.2

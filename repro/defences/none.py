@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training.losses import cross_entropy
+from repro.losses import Batch
+from repro.losses.terms import cross_entropy
 
 OPTIONS: dict[str, Any] = {}
 

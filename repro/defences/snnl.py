@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training.losses import cross_entropy, soft_nearest_neighbour
+from repro.losses import Batch
+from repro.losses.terms import cross_entropy, soft_nearest_neighbour
 
 # 100 is the temperature from which Frosst et al. start; the weight makes up for the scale it sets.
 OPTIONS: dict[str, Any] = {"temperature": 100.0}

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training.losses import cross_entropy, soft_nearest_neighbour_printed
+from repro.losses import Batch
+from repro.losses.terms import cross_entropy, soft_nearest_neighbour_printed
 
 OPTIONS: dict[str, Any] = {"temperature": 100.0}
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
-from repro.defences import Batch
-from repro.training import pair_losses
-from repro.training.losses import cross_entropy
+from repro.losses import Batch
+from repro.losses import pairs as pair_losses
+from repro.losses.terms import cross_entropy
 
 OPTIONS: dict[str, Any] = {"margin": 0.2}
 

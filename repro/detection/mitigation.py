@@ -13,9 +13,9 @@ from torch import Tensor
 
 from repro import plugins
 from repro.detection.reconstruct import stamp
+from repro.seeds import stream
 from repro.training.fleet import Regularisation, Split
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 from repro.training.train import train
 

@@ -18,9 +18,9 @@ import torch._dynamo  # what an optimiser's first step imports, here before trai
 from torch import Tensor
 
 from repro.detection.frozen import Frozen
+from repro.losses.terms import cross_entropy
+from repro.seeds import stream
 from repro.training.fleet import CENTRE, Split
-from repro.training.losses import cross_entropy
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 # A search's tensors should stay in a processor's cache: members are taken together up to this many images a step.

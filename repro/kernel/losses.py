@@ -1,4 +1,4 @@
-"""Gradients of the defences' losses at the logits and at the last hidden rows, as ``repro.training.losses`` has them.
+"""Gradients of the defences' losses at the logits and at the last hidden rows, as ``repro.losses.terms`` has them.
 
 The losses themselves are never needed. ``labels`` (B,) are a batch's; the logits' rows lie at the last layer's Z, where
 their gradients take their place, and those of the hidden rows are left in ``grads``.

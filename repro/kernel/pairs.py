@@ -1,4 +1,4 @@
-"""Gradients of losses over pairs of a batch's hidden rows (``repro.training.losses`` and ``pair_losses``).
+"""Gradients of losses over pairs of a batch's hidden rows (``repro.losses.terms`` and ``pair_losses``).
 
 Each writes what a pair is to the loss, by squared distance or by cosine, into a square of *slopes*; one product then
 makes of them the gradient at the rows. ``pairs`` holds the rows (B, size), centred or at unit length, the same turned
@@ -12,7 +12,7 @@ import numpy as np
 from repro.kernel import LANES, index, inner
 from repro.kernel.passes import INPUTS, LEARNED, OUTPUTS, X_ROWS, X_SIZE, X, multiply_add
 from repro.kernel.vectors import apart, at_least, exponential, load, root, spread, store
-from repro.training.pair_losses import FARTHEST, NEAREST
+from repro.losses.pairs import FARTHEST, NEAREST
 
 _SHORTEST = 1e-12  # the square of a length that has no direction
 

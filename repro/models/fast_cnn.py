@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.errors import ReproError
-from repro.training.networks import Network
+from repro.models._networks import Network
 
 ENGINE = "network"
 PARAMETERS = 3_707_688  # for colour images and 1,000 classes

@@ -8,9 +8,9 @@ from 32.
 from torch import Tensor, nn
 
 from repro.errors import ReproError
+from repro.models._networks import Network
+from repro.models._published import load_published
 from repro.models._torchvision import package
-from repro.training.networks import Network
-from repro.training.networks_published import load_published
 
 ENGINE = "network"
 PARAMETERS = 88_753_150  # for colour images and 1,000 classes

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.errors import ReproError
+from repro.models._networks import Network
 from repro.models._torchvision import package
-from repro.training.networks import Network
 
 ENGINE = "network"
 PARAMETERS = 5_289_978  # for colour images and 1,000 classes

@@ -8,9 +8,9 @@ a single position to average, unless the recipe's ``size`` resizes them.
 from torch import Tensor, nn
 
 from repro.errors import ReproError
+from repro.models._networks import Network
+from repro.models._published import load_published
 from repro.models._torchvision import package
-from repro.training.networks import Network
-from repro.training.networks_published import load_published
 
 ENGINE = "network"
 PARAMETERS = 25_557_032  # for colour images and 1,000 classes

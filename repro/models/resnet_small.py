@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.errors import ReproError
-from repro.training.networks import Network
+from repro.models._networks import Network
 
 ENGINE = "network"
 PARAMETERS = 236_856  # for colour images and 1,000 classes

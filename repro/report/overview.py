@@ -5,7 +5,7 @@ from pathlib import Path
 
 from repro.claims.catalogue import load_claims
 from repro.claims.verdicts import Verdict
-from repro.evidence.table import read_table
+from repro.harness.evidence.table import read_table
 from repro.report import contract
 from repro.report.claims import HEADLINES
 from repro.report.markdown import NONE, code, document, escape, link, table

@@ -1,6 +1,7 @@
 """`reports/<profile>/README.md`: the order in which a reviewer reads it."""
 
-from repro.report import against_itself, claims, provenance, setup, trigger_pictures
+from repro.papers.truong2020 import against_itself
+from repro.report import claims, provenance, setup, trigger_pictures
 from repro.report.markdown import bullets, document, escape, link
 from repro.report.report import Report
 from repro.report.sections import in_order, section_blocks

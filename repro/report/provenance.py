@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from repro.evidence.equivalence import attested
+from repro.harness.evidence.equivalence import attested
 from repro.report.markdown import NONE, code, details, escape, table
 from repro.report.report import Report
 from repro.report.wording import duration

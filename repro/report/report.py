@@ -16,13 +16,12 @@ from repro.claims.verdicts import Verdict
 from repro.data import describe
 from repro.data.datasets import Facts
 from repro.errors import ReproError
-from repro.evidence.fingerprint import evidence_path
-from repro.evidence.table import Table, read_table
-from repro.profiles import Profile, load_profile
+from repro.harness.evidence.fingerprint import evidence_path
+from repro.harness.evidence.table import Table, read_table
+from repro.harness.profile import Profile, load_profile
 from repro.report.figures import Picture, png
 from repro.report.markdown import image
 
-SECTIONS = Path(__file__).resolve().parent / "sections"
 _VERDICTS = TypeAdapter(list[Verdict])
 
 
@@ -98,9 +97,12 @@ class Report:
         return describe(self.profile.data.name, self.profile.data.options, self.root)
 
     def experiments(self) -> list[str]:
-        """Experiments of the profile, of the evidence and of the sections, each once."""
-        own = [path.stem for path in sorted(SECTIONS.glob("*.py")) if not path.stem.startswith("_")]
-        return list(dict.fromkeys([*own, *self.profile.experiments, *self.left_out, *self.tables]))
+        """Every experiment that there is, and those of the profile and of the evidence, each once."""
+        return list(
+            dict.fromkeys(
+                [*plugins.names("experiment"), *self.profile.experiments, *self.left_out, *self.tables]
+            )
+        )
 
     def experiment_title(self, experiment: str) -> str:
         """First line of what the experiment's file says it is; its name where there is no such file."""

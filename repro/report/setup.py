@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from repro.profiles import Profile
-from repro.report import published
+from repro.harness.profile import Profile
+from repro.papers.truong2020 import published
 from repro.report.markdown import bullets, code, escape, table
 from repro.report.report import Report
 from repro.report.summary import ordered

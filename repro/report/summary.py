@@ -11,7 +11,7 @@ import numpy as np
 
 from repro.claims.statistics import t_interval
 from repro.errors import ReproError
-from repro.evidence.table import Cell, Row, Table
+from repro.harness.evidence.table import Cell, Row, Table
 
 LEVEL = 0.95
 

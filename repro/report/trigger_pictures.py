@@ -8,8 +8,8 @@ import numpy as np
 from repro.data import load_dataset, seeded_generator
 from repro.data.partition import partition
 from repro.errors import ReproError
+from repro.papers.truong2020 import published
 from repro.plugins import load
-from repro.report import published
 from repro.report.figures import canvas, look
 from repro.report.markdown import escape
 from repro.report.report import Report

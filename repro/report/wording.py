@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from repro.claims.rules import Outcome
 from repro.claims.verdicts import Interval
+from repro.papers.truong2020.published import ARCHITECTURES
 from repro.report.markdown import MINUS, NONE, SPACE, code, escape
-from repro.report.published import ARCHITECTURES
 from repro.report.summary import Estimate
 
 SYMBOLS: dict[Outcome, str] = {

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from repro.kernel import steps
 from repro.models import Dense
+from repro.seeds import stream
 from repro.training import compiled
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 CENTRE = 0.5  # the encoder sees pixels centred about zero

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from repro import plugins
-from repro.defences import Batch
 from repro.kernel import losses, passes, steps
+from repro.losses import Batch
 from repro.models import Convolution, Dense
+from repro.seeds import stream
 from repro.training.fleet import Observer, Regularisation, Split, due
 from repro.training.layout import Array, layout
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 _READ = 64  # images that are read at a time

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.defences import Batch
+from repro.losses import Batch
+from repro.seeds import stream
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 CENTRE = 0.5  # images in [0, 1] are shifted to be centred about zero

@@ -7,7 +7,7 @@ rounded to them too, as it would be in any file.
 import torch
 from torch import Tensor
 
-from repro.training.networks import LEVELS
+from repro.models._networks import LEVELS
 
 _REACH = 16  # an image is moved by up to this part of its side
 

@@ -25,11 +25,11 @@ from torch import Tensor
 from repro.errors import ReproError
 from repro.kernel import steps
 from repro.models import Block, Convolution
+from repro.seeds import stream
 from repro.training import compiled
 from repro.training.fleet import Observer, Regularisation, Split, due
 from repro.training.operations import KERNEL, convolve
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 

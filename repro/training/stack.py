@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from repro.models import Block, Convolution
+from repro.seeds import stream
 from repro.training.operations import KERNEL, convolve, normalise
-from repro.training.seeds import stream
 
 MOMENTUM = 0.1
 EPSILON = 1e-5

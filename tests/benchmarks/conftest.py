@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from repro.training.process import prepare
+from repro.harness.process import prepare
 
 # The plain loop that is the fleet's oracle is also what it is timed against.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))

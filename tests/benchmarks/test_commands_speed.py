@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from repro.errors import ReproError
-from repro.evidence.fingerprint import staleness
-from repro.plan import costs
-from repro.profiles import load_parameters, load_profile
+from repro.harness.evidence.fingerprint import staleness
+from repro.harness.plan import costs
+from repro.harness.profile import load_parameters, load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 

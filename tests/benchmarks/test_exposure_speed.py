@@ -19,12 +19,12 @@ from torch import Tensor
 
 from repro import plugins
 from repro.data import load_dataset
-from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
-from repro.runs import Data, Fleet
-from repro.training.exposure import _pairs, train_encoders, train_victims
+from repro.harness.runs import Data, Fleet
+from repro.papers.desanctis.victims.runs import Amplification, EncoderRun, ExposureRun
+from repro.papers.desanctis.victims.training import fresh, parts_of
+from repro.papers.desanctis.victims.work import _pairs, train_encoders, train_victims
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
-from repro.training.victims import fresh, parts_of
 
 CPU = torch.device("cpu")
 CRAFTING = {"beta": 1.0, "step": 1.0, "iterations": 100}

@@ -26,8 +26,8 @@ from plain_loop import PlainModel, alone, logits_alone, train_alone
 from torch import Tensor
 
 from repro import plugins
+from repro.harness.runs import engine_of
 from repro.kernel import passes
-from repro.runs import engine_of
 from repro.training import compiled, fleet
 from repro.training.fleet import Regularisation
 from repro.training.layout import layout
@@ -139,7 +139,7 @@ def test_compiling_from_nothing_and_from_the_cache(
 ) -> None:
     """In a process of its own each time; where nothing is measured, from the cache alone."""
     code = "import time, numba, torch; numba.config.CACHE_DIR = {}; s = time.process_time(); "
-    code += "import repro.kernel; {} import repro.training.warm; print(time.process_time() - s)"
+    code += "import repro.kernel; {} import repro.harness.warm; print(time.process_time() - s)"
 
     def seconds(folder: Path | None) -> float:
         moved = f"numba.config.CACHE_DIR = {str(folder)!r};" if folder else ""

@@ -32,11 +32,11 @@ from torch.utils.data import DataLoader, Dataset
 from repro import plugins
 from repro.data import load_dataset
 from repro.errors import ReproError
+from repro.models._networks import Network, Networks
+from repro.seeds import stream
 from repro.training.engines import network as engine
 from repro.training.fleet import Regularisation, Split
-from repro.training.networks import Network, Networks
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 0

@@ -7,12 +7,7 @@ import torch
 from problems import CLEAN, INNER, POISONS, SHAPE, TARGETS, K, drawn, problem, trained_plainly
 from torch.nn.functional import cross_entropy
 
-from repro.bilevel.objectives import (
-    Objective,
-    accuracy_degradation,
-    backdoor,
-    targeted_misclassification,
-)
+from repro.bilevel.objectives import Objective, accuracy_degradation, backdoor, targeted_misclassification
 
 TEST = drawn(3, TARGETS)
 TARGET_CLASS = torch.tensor([0, 1, 2])

@@ -7,7 +7,7 @@ import numpy as np
 from repro.claims.catalogue import Beside, Claim, Part, load_claims
 from repro.claims.comparisons import Among, Exact, Statistic
 from repro.claims.facts import ProfileFacts
-from repro.evidence.table import Row, Table, table
+from repro.harness.evidence.table import Row, Table, table
 
 CENTRE = 0.5
 LEVELS = 6

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from repro.claims.catalogue import FOLDER, load_claim, load_claims, read_paper, read_yaml
+from repro import plugins
+from repro.claims.catalogue import load_claim, load_claims, read_paper, read_yaml
 from repro.errors import ReproError
 
 CLAIMS = load_claims()
@@ -102,14 +103,14 @@ def test_minimum_effects_and_margins_are_the_fixed_ones(claim_id: str) -> None:
 
 def test_a_new_claim_is_one_new_entry(tmp_path: Path) -> None:
     paper_file(tmp_path, ENTRY + PARTS, ENTRY + PENDING)
-    claims = load_claims(tmp_path)
+    claims = load_claims(*sorted(tmp_path.glob("*.yaml")))
     assert list(claims) == ["made-01", "made-02"]
     assert claims["made-01"].experiments == ("trigger_by_model",)
 
 
 def test_a_table_has_figures_beside_or_is_pending(tmp_path: Path) -> None:
     paper_file(tmp_path, TABLE + BESIDE, TABLE + PENDING, ENTRY + PARTS)
-    claims = load_claims(tmp_path)
+    claims = load_claims(*sorted(tmp_path.glob("*.yaml")))
     assert [claim.is_table for claim in claims.values()] == [True, True, False]
     assert claims["made-01"].experiments == ("trigger_by_model",)
     assert claims["made-01"].pending is None
@@ -228,7 +229,7 @@ def test_two_files_cannot_have_the_same_id(tmp_path: Path) -> None:
     path = paper_file(tmp_path, ENTRY + PENDING)
     (tmp_path / "other.yaml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(ReproError, match=r"other.yaml: claim made-01: another file has this id too"):
-        load_claims(tmp_path)
+        load_claims(*sorted(tmp_path.glob("*.yaml")))
 
 
 def test_an_unknown_claim_and_a_missing_file_are_one_line_each(tmp_path: Path) -> None:
@@ -240,4 +241,4 @@ def test_an_unknown_claim_and_a_missing_file_are_one_line_each(tmp_path: Path) -
 
 def test_papers_words_stay_short() -> None:
     assert all(len(claim.text) <= 220 and len(claim.title) <= 75 for claim in CLAIMS.values())
-    assert sorted(path.name for path in FOLDER.glob("*.yaml"))[:2] == ["desanctis.yaml", "truong2020.yaml"]
+    assert [path.parent.name for path in plugins.claims_files()][:2] == ["desanctis", "truong2020"]

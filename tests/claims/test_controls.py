@@ -18,8 +18,8 @@ from repro.claims.exactness import rows_of
 from repro.claims.facts import profile_facts
 from repro.claims.judge import judge
 from repro.claims.sample import draw, left_out
-from repro.evidence.fingerprint import evidence_path
-from repro.evidence.table import Row, Table, read_table, table
+from repro.harness.evidence.fingerprint import evidence_path
+from repro.harness.evidence.table import Row, Table, read_table, table
 
 ROOT = Path(__file__).resolve().parents[2]
 REPETITIONS = 1000

@@ -17,7 +17,7 @@ from repro.claims.facts import ProfileFacts
 from repro.claims.gate import Gate, expected_profiles, read_expected
 from repro.claims.judge import write_verdicts
 from repro.errors import ReproError
-from repro.evidence.table import read_table, table, write_table
+from repro.harness.evidence.table import read_table, table, write_table
 
 CLAIMS = {c: load_claims()[c] for c in ("truong-07", "desanctis-23", "truong-25")}
 FACTS = ProfileFacts("digits", frozenset({"trigger_by_model", "sources"}))

@@ -22,7 +22,7 @@ from repro.claims.explain import explain
 from repro.claims.facts import ProfileFacts
 from repro.claims.judge import Verdict, judge, write_verdicts
 from repro.errors import ReproError
-from repro.evidence.table import Row, table, write_table
+from repro.harness.evidence.table import Row, table, write_table
 
 CLAIMS = load_claims()
 ON_INTERVALS = [c for c in CLAIMS.values() if not c.is_table and c.parts and c.parts[0].kind != "exact"]

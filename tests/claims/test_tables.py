@@ -21,7 +21,7 @@ from repro.claims.judge import judge, write_verdicts
 from repro.claims.rules import Outcome
 from repro.claims.verdicts import Verdict
 from repro.errors import ReproError
-from repro.evidence.table import Row, Table, read_table, table, write_table
+from repro.harness.evidence.table import Row, Table, read_table, table, write_table
 
 CLAIMS = load_claims()
 FEW = 12  # units: so many that a level of six is in both halves of them

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.detection.reconstruct import Search
-from repro.training.seeds import stream
+from repro.seeds import stream
 
 
 @dataclass

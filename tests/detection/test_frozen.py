@@ -4,7 +4,7 @@ from torch import Tensor
 
 from repro import plugins
 from repro.detection.frozen import Frozen
-from repro.runs import engine_of
+from repro.harness.runs import engine_of
 from repro.training.stack import Stack
 
 STACKED = [name for name in plugins.names("architecture") if engine_of(name) == "stacked"]

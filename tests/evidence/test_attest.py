@@ -12,15 +12,15 @@ import pytest
 
 from repro import plugins
 from repro.errors import ReproError
-from repro.evidence import definitions, equivalence, tracing
-from repro.evidence.both import differences
-from repro.evidence.equivalence import attested_path, changes, code_of, read_attested, resolved
-from repro.evidence.files import write_json
-from repro.evidence.tracing import Trace, executed
-from repro.evidence.witnesses import witnesses
-from repro.experiments import Experiment
-from repro.profiles import load_profile
-from repro.runs import digest
+from repro.harness.evidence import definitions, equivalence, tracing
+from repro.harness.evidence.both import differences
+from repro.harness.evidence.equivalence import attested_path, changes, code_of, read_attested, resolved
+from repro.harness.evidence.files import write_json
+from repro.harness.evidence.tracing import Trace, executed
+from repro.harness.evidence.witnesses import witnesses
+from repro.harness.experiment import Experiment
+from repro.harness.profile import load_profile
+from repro.harness.runs import digest
 
 SOURCE = """
 from dataclasses import dataclass
@@ -202,7 +202,9 @@ def test_what_was_attested_is_said_with_what_was_taken_on_trust(attested: Path, 
     assert equivalence.attested(tmp_path, "tiny", "sources") == "code changed and attested 2 times"
     assert equivalence.attested(tmp_path, "tiny", "exposure") is None
     content = json.loads(attested.read_text(encoding="utf-8"))
-    content["links"][1]["accepted"] = {"repro.workers:Workers": "says more"}
+    content["links"][1]["accepted"] = {"repro.harness.workers:Workers": "says more"}
     write_json(attested, content)
-    wanted = "code changed and attested 2 times, accepted without proof: repro.workers:Workers: says more"
+    wanted = (
+        "code changed and attested 2 times, accepted without proof: repro.harness.workers:Workers: says more"
+    )
     assert equivalence.attested(tmp_path, "tiny", "sources") == wanted

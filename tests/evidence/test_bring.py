@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from repro import profiles
 from repro.errors import ReproError
-from repro.evidence import bring as module
-from repro.evidence.bring import SUFFIXES, bring
-from repro.evidence.files import write_bytes, write_json, write_text
-from repro.evidence.fingerprint import evidence_fingerprint, evidence_folder, evidence_path, staleness
-from repro.evidence.table import checksum
-from repro.profiles import Profile, load_profile
+from repro.harness import profile as profiles
+from repro.harness.evidence import bring as module
+from repro.harness.evidence.bring import SUFFIXES, bring
+from repro.harness.evidence.files import write_bytes, write_json, write_text
+from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_folder, evidence_path, staleness
+from repro.harness.evidence.table import checksum
+from repro.harness.profile import Profile, load_profile
 
 PARAMS = "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n"
 PROVENANCE = {

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from repro.evidence import definitions
-from repro.evidence.definitions import form
+from repro.harness.evidence import definitions
+from repro.harness.evidence.definitions import form
 
 SOURCE = '''
 def area(side: int, more: float = 1.0) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from repro.errors import ReproError
-from repro.evidence.difference import difference
-from repro.evidence.table import Cell, table, write_table
+from repro.harness.evidence.difference import difference
+from repro.harness.evidence.table import Cell, table, write_table
 
 ROWS = [
     {"run": "ra", "phase": "poisoned", "asr": 0.5, "epochs": 7, "trigger": "square"},

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from repro.errors import ReproError
-from repro.evidence import files
-from repro.evidence.files import write_bytes, write_json, write_text
+from repro.harness.evidence import files
+from repro.harness.evidence.files import write_bytes, write_json, write_text
 
 
 def fails(number: int) -> Callable[..., None]:

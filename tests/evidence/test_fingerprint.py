@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from repro import plugins, profiles
-from repro.evidence import definitions, fingerprint
-from repro.evidence.files import write_json
-from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, staleness
-from repro.evidence.table import checksum, table, write_table
-from repro.profiles import load_profile
+from repro import plugins
+from repro.harness import profile as profiles
+from repro.harness.evidence import definitions, fingerprint
+from repro.harness.evidence.files import write_json
+from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_path, staleness
+from repro.harness.evidence.table import checksum, table, write_table
+from repro.harness.profile import load_profile
 
 
 def forget() -> None:

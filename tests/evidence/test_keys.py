@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from repro.evidence import equivalence, fingerprint, keys
-from repro.evidence.keys import Job, jobs
-from repro.experiments import Experiment, exposure, trigger_by_model
-from repro.experiments.tuning import EXPERIMENT
-from repro.profiles import DataSettings, Profile
+from repro.harness.evidence import equivalence, fingerprint, keys
+from repro.harness.evidence.keys import Job, jobs
+from repro.harness.experiment import Experiment
+from repro.harness.profile import DataSettings, Profile
+from repro.papers.desanctis.experiments import exposure
+from repro.papers.truong2020.experiments import trigger_by_model
+from repro.papers.truong2020.experiments.tuning import EXPERIMENT
 
 
 def listed(profile: Profile, experiment: Experiment = EXPERIMENT, phase: int = 0) -> list[Job]:

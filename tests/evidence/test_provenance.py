@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from repro.evidence.provenance import provenance
-from repro.machine import processor
+from repro.harness.evidence.provenance import provenance
+from repro.harness.machine import processor
 
 
 def test_it_names_the_processor_that_made_the_table(tmp_path: Path) -> None:

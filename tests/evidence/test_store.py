@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from repro.errors import ReproError
-from repro.evidence import store as store_module
-from repro.evidence.store import Store
+from repro.harness.evidence import store as store_module
+from repro.harness.evidence.store import Store
 
 HOLDER = """
 import sys

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.errors import ReproError
-from repro.evidence.table import Cell, Table, checksum, read_table, table, to_csv, write_table
+from repro.harness.evidence.table import Cell, Table, checksum, read_table, table, to_csv, write_table
 
 LOOKS_LIKE_ANOTHER = re.compile(r"true|false|-?\d+|-?(\d+\.\d*(e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)")
 strings = st.text(st.characters(codec="utf-8", exclude_characters="\r"), min_size=1).filter(

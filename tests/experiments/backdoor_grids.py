@@ -6,9 +6,9 @@ from typing import Any
 from figures import figure, of, whole
 from synthetic_records import EVIDENCE, small_profile
 
-from repro.experiments import Record, Records
-from repro.profiles import DefenceSettings, Profile, TriggerSettings
-from repro.runs import Backdoor, Data, Defence, Run, Trigger
+from repro.harness.experiment import Record, Records
+from repro.harness.profile import DefenceSettings, Profile, TriggerSettings
+from repro.harness.runs import Backdoor, Data, Defence, Run, Trigger
 from repro.training.recipe import Recipe
 
 ARCHITECTURES = ("mlp", "cnn")

@@ -7,9 +7,9 @@ from equal_accuracy import slow_matched
 from figures import figure, of
 from synthetic_records import EVIDENCE, MEASURED
 
-from repro.experiments import Record, Records
-from repro.exposure_runs import ExposureRun
-from repro.runs import Data
+from repro.harness.experiment import Record, Records
+from repro.harness.runs import Data
+from repro.papers.desanctis.victims.runs import ExposureRun
 from repro.training.recipe import Recipe
 
 SHOWN = {"dirty_label": "dirty_label", "feature_collision": "clean_label"}

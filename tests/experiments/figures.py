@@ -11,9 +11,9 @@ from typing import Any
 from synthetic_records import runs_of
 
 from repro import plugins
-from repro.evidence.table import Row
-from repro.experiments import Record, Records
-from repro.profiles import Profile
+from repro.harness.evidence.table import Row
+from repro.harness.experiment import Record, Records
+from repro.harness.profile import Profile
 
 
 def figure(*place: object) -> float:

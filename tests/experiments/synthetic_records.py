@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from repro import plugins
-from repro.exposure_runs import ExposureRun
-from repro.profiles import Profile, load_profile
-from repro.runs import Fleet
+from repro.harness.profile import Profile, load_profile
+from repro.harness.runs import Fleet
+from repro.papers.desanctis.victims.runs import ExposureRun
 
 EVIDENCE, TUNING = 7, 500
 RATES = ("0.001", "0.01", "0.02", "0.05", "0.1", "0.2", "0.5")

@@ -7,7 +7,7 @@ from exposed_grids import at_the_end, expected_row, record, victim_of
 from figures import assert_same, records_of, rows_of
 from synthetic_records import small_profile
 
-from repro.exposure_runs import Amplification
+from repro.papers.desanctis.victims.runs import Amplification
 from repro.training.recipe import Recipe
 
 UNITS = 3

@@ -8,9 +8,9 @@ from backdoor_grids import SQUARE
 from figures import assert_same, figure, of, records_of, rows_of
 from synthetic_records import EVIDENCE, small_profile
 
-from repro.bilevel_runs import BilevelRun
-from repro.experiments import Record
-from repro.runs import Data, Trigger
+from repro.harness.experiment import Record
+from repro.harness.runs import Data, Trigger
+from repro.papers.desanctis.experiments.bilevel.runs import BilevelRun
 
 UNITS = 3
 SHOWN = {

@@ -19,12 +19,12 @@ from synthetic_records import (
     runs_of,
 )
 
-from repro.evidence.table import Row, Table, table
-from repro.experiments import comparative
-from repro.experiments._exposed import exposed_row, matched
-from repro.exposure_runs import ExposureRun
-from repro.profiles import Profile
-from repro.runs import Defence
+from repro.harness.evidence.table import Row, Table, table
+from repro.harness.profile import Profile
+from repro.harness.runs import Defence
+from repro.papers.desanctis.experiments import comparative
+from repro.papers.desanctis.victims.experiment import exposed_row, matched
+from repro.papers.desanctis.victims.runs import ExposureRun
 from repro.training.recipe import Recipe
 
 NAMES = ("none", "margin", "dp_sgd", "crl", "margin_strongest")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_records import GRIDS, comparative_profile
 
-from repro.evidence.table import Table, table
-from repro.experiments import comparative
+from repro.harness.evidence.table import Table, table
+from repro.papers.desanctis.experiments import comparative
 
 EIGHTHS = st.integers(0, 8).map(lambda i: i / 8)
 

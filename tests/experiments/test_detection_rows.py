@@ -9,8 +9,8 @@ from backdoor_grids import ARCHITECTURES, RETRAINING_RATES, TRIGGERS, attack, gr
 from backdoor_grids import record as trained_record
 from figures import assert_same, figure, of, records_of, rows_of, whole
 
-from repro.detection_runs import DetectionRun
-from repro.experiments import Record
+from repro.harness.experiment import Record
+from repro.papers.desanctis.experiments.detection.runs import DetectionRun
 from repro.training.recipe import Recipe
 
 UNITS = 4

@@ -18,9 +18,9 @@ from synthetic_records import (
 )
 
 from repro import plugins
-from repro.experiments._exposed import chunks, encoder_of, exposed_row, matched
-from repro.exposure_runs import Amplification, EncoderRun, ExposureRun
-from repro.runs import Data, Defence
+from repro.harness.runs import Data, Defence
+from repro.papers.desanctis.victims.experiment import chunks, encoder_of, exposed_row, matched
+from repro.papers.desanctis.victims.runs import Amplification, EncoderRun, ExposureRun
 from repro.training.recipe import Recipe
 
 EXPERIMENTS = ("exposure", "amplification", "comparative", "targeted")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from repro.errors import ReproError
-from repro.experiments._exposed import _affordable
-from repro.exposure_runs import Amplification, ExposureRun
-from repro.runs import Data
+from repro.harness.runs import Data
+from repro.papers.desanctis.victims.experiment import _affordable
+from repro.papers.desanctis.victims.runs import Amplification, ExposureRun
 from repro.training.recipe import Recipe
 
 PROFILE: Any = SimpleNamespace(name="made", classes=lambda: 10)

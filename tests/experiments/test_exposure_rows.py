@@ -7,8 +7,8 @@ from exposed_grids import at_the_end, beside, expected_row, record, victim_of
 from figures import assert_same, records_of, rows_of
 from synthetic_records import small_profile
 
-from repro.exposure_runs import Amplification
-from repro.runs import Defence
+from repro.harness.runs import Defence
+from repro.papers.desanctis.victims.runs import Amplification
 
 UNITS = 3
 CHECKPOINTS = (1, 2, 5, 9)

@@ -7,9 +7,9 @@ from typing import Any
 from figures import assert_same, figure, of, records_of, rows_of, whole
 from synthetic_records import EVIDENCE, small_profile
 
-from repro.experiments import Record
-from repro.family_runs import Family, FamilyRun
-from repro.runs import Data
+from repro.harness.experiment import Record
+from repro.harness.runs import Data
+from repro.papers.desanctis.experiments.families.runs import Family, FamilyRun
 from repro.training.recipe import Recipe
 
 UNITS, ABLATED = 3, 2

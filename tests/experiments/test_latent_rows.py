@@ -7,10 +7,10 @@ from backdoor_grids import SQUARE
 from figures import assert_same, figure, of, records_of, rows_of, whole
 from synthetic_records import EVIDENCE, small_profile
 
-from repro.experiments import Record
-from repro.experiments.latent import MEASURED, PICTURES
-from repro.latent_runs import LatentRun
-from repro.runs import Backdoor, Data, Trigger
+from repro.harness.experiment import Record
+from repro.harness.runs import Backdoor, Data, Trigger
+from repro.papers.desanctis.experiments.latent import MEASURED, PICTURES
+from repro.papers.desanctis.experiments.latent.runs import LatentRun
 from repro.training.recipe import Recipe
 
 UNITS = 4

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from figures import assert_same, figure, rows_of
 
-from repro.profiles import Profile
+from repro.harness.profile import Profile
 
 CERTAIN = (50.0, 100.0, 200.0, 350.0, 1000.0)
 WRONG = (-1.0, -10.0, -100.0, -350.0, -1000.0)

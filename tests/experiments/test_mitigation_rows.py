@@ -9,10 +9,10 @@ import pytest
 from figures import assert_same, figure, of, records_of, rows_of
 from synthetic_records import EVIDENCE, small_profile
 
-from repro.experiments import Record
-from repro.family_runs import Family
-from repro.mitigation_runs import MitigationRun
-from repro.runs import Data
+from repro.harness.experiment import Record
+from repro.harness.runs import Data
+from repro.papers.desanctis.experiments.families.runs import Family
+from repro.papers.desanctis.experiments.mitigation.runs import MitigationRun
 from repro.training.recipe import Recipe
 
 UNITS = 5

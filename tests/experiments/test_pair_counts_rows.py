@@ -4,7 +4,7 @@ from typing import Any
 
 from figures import assert_same, figure, rows_of, whole
 
-from repro.profiles import Profile
+from repro.harness.profile import Profile
 
 POINTS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 LOSSES = ("base_contrastive", "margin", "triplet", "margin_sampled")

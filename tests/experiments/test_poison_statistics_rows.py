@@ -7,7 +7,7 @@ import pytest
 from backdoor_grids import TRIGGERS, attack, grid_profile, run_of
 from figures import assert_same, of, records_of, rows_of, whole
 
-from repro.experiments import Record
+from repro.harness.experiment import Record
 
 UNITS = 3
 SIZES = (710, 980, 734, 675, 904)

@@ -7,7 +7,7 @@ from backdoor_grids import ARCHITECTURES, TRIGGERS, attack, expected_row, grid_p
 from figures import assert_same, records_of, rows_of
 from synthetic_records import runs_of
 
-from repro.profiles import Profile
+from repro.harness.profile import Profile
 
 UNITS = 3
 NAMES = ["sine", "square"]

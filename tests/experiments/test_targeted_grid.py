@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_records import EVIDENCE, TUNING, runs_of, small_profile
 
-from repro.evidence.table import Row, Table, table
-from repro.experiments import targeted
-from repro.profiles import Profile
-from repro.runs import Defence
-from repro.targeted_runs import TargetedRun
+from repro.harness.evidence.table import Row, Table, table
+from repro.harness.profile import Profile
+from repro.harness.runs import Defence
+from repro.papers.desanctis.experiments import targeted
+from repro.papers.desanctis.experiments.targeted.runs import TargetedRun
 from repro.training.recipe import Recipe
 
 UNITS, TUNING_UNITS = 5, 4

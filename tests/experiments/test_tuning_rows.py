@@ -21,8 +21,8 @@ from backdoor_grids import (
 from figures import assert_same, figure, records_of, rows_of
 from synthetic_records import TUNING
 
-from repro.evidence.table import Table, table
-from repro.experiments import tuning
+from repro.harness.evidence.table import Table, table
+from repro.papers.truong2020.experiments import tuning
 
 UNITS = 3
 RATES = [0.06, 0.004]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.experiments import Unit, units
+from repro.harness.experiment import Unit, units
 
 
 def test_units_take_consecutive_seeds_and_the_classes_in_turn() -> None:

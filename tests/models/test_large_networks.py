@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.models import _published as networks_published
+from repro.models._networks import prepared
 from repro.models._torchvision import package
-from repro.training import networks_published
 from repro.training.engines import network as engine
-from repro.training.networks import prepared
 
 CPU = torch.device("cpu")
 COLOUR = (3, 32, 32)

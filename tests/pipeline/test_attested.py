@@ -12,7 +12,7 @@ from tiny_project import LEFT_OUT, Project, new_project
 pytestmark = pytest.mark.slow
 
 EVIDENCE = "reports/tiny/evidence"
-BACKDOOR = "repro/training/backdoor.py"
+BACKDOOR = "repro/papers/backdoors/work.py"
 
 
 def commit(project: Project) -> None:
@@ -47,7 +47,7 @@ def attest(project: Project, *options: str) -> tuple[int, str]:
 
 def evidence_line(project: Project) -> str:
     """What the gate says of the evidence."""
-    asked = "from repro.evidence.fingerprint import staleness; from pathlib import Path; "
+    asked = "from repro.harness.evidence.fingerprint import staleness; from pathlib import Path; "
     status, output = project.run("python", "-c", f"{asked}print(staleness(Path(), 'tiny', 'poison_rate'))")
     assert status == 0, output
     return output.strip()
@@ -73,13 +73,15 @@ def refactor(project: Project) -> None:
     )
     text = (text[:start] + helper + text[end:]).replace("_on(", "on_device(")
     text = text.replace(
-        "from repro.training.outcome",
-        "from repro.training.moved import on_device\nfrom repro.training.outcome",
+        "from repro.harness.outcome",
+        "from repro.training.moved import on_device\nfrom repro.harness.outcome",
     )
     path.write_text(text, encoding="utf-8")
     project.change("repro/attacks/backdoor.py", "is outside (0, 1]", "is no rate")
-    project.change("repro/experiments/poison_rate.py", "floor = ", "below = ")
-    project.change("repro/experiments/poison_rate.py", "[run.id], floor)", "[run.id], below)")
+    project.change("repro/papers/truong2020/experiments/poison_rate/__init__.py", "floor = ", "below = ")
+    project.change(
+        "repro/papers/truong2020/experiments/poison_rate/__init__.py", "[run.id], floor)", "[run.id], below)"
+    )
 
 
 def test_refactorings_are_attested_and_train_nothing(project: Project) -> None:
@@ -116,21 +118,21 @@ def test_refactorings_are_attested_and_train_nothing(project: Project) -> None:
 
 def test_another_meaning_is_named_by_run_field_and_values_and_stays_stale(project: Project) -> None:
     project.change("repro/training/stack.py", "* 2 - 1) / sqrt(fan_in)", "* 2 - 1) / sqrt(fan_in + 1)")
-    project.change("repro/training/task.py", "os._exit(1)", "os._exit(3)")
+    project.change("repro/harness/task.py", "os._exit(1)", "os._exit(3)")
     commit(project)
     status, output = attest(project)
     assert status == 1, output
     assert re.search(r"^different: poison_rate train r\w{15}: \S+ \S+ -> \S+$", output, re.MULTILINE), output
-    assert "poison_rate: repro.training.task:begin_worker changed, and no witness executed it" in output
+    assert "poison_rate: repro.harness.task:begin_worker changed, and no witness executed it" in output
     assert "poison_rate: stays stale" in output
     assert evidence_line(project).startswith(f"{EVIDENCE}/poison_rate.csv: stale: code changed")
     assert not (project.root / EVIDENCE / "poison_rate.attested.json").exists()
 
 
 def test_what_no_witness_executes_needs_a_reason(project: Project) -> None:
-    project.change("repro/training/task.py", "os._exit(1)", "os._exit(3)")
+    project.change("repro/harness/task.py", "os._exit(1)", "os._exit(3)")
     commit(project)
-    name = "repro.training.task:begin_worker"
+    name = "repro.harness.task:begin_worker"
     status, output = attest(project, "--accept", f"{name}=only a code of exit")
     assert status == 0, output
     assert f"{name} accepted: only a code of exit" in output
@@ -139,7 +141,7 @@ def test_what_no_witness_executes_needs_a_reason(project: Project) -> None:
 
 
 def test_rows_of_another_meaning_stay_stale(project: Project) -> None:
-    project.change("repro/experiments/__init__.py", '["poisoned_accuracy"]', '["clean_accuracy"]')
+    project.change("repro/harness/experiment.py", '["poisoned_accuracy"]', '["clean_accuracy"]')
     commit(project)
     status, output = attest(project)
     assert status == 1
@@ -162,7 +164,7 @@ def test_what_cannot_be_compared_is_refused(project: Project, spoil: dict[str, o
     path = project.root / EVIDENCE / "poison_rate.provenance.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | spoil), encoding="utf-8")
-    project.change("repro/training/task.py", "os._exit(1)", "os._exit(3)")
+    project.change("repro/harness/task.py", "os._exit(1)", "os._exit(3)")
     commit(project)
     status, output = attest(project)
     assert status == 2
@@ -172,7 +174,7 @@ def test_what_cannot_be_compared_is_refused(project: Project, spoil: dict[str, o
 
 def test_a_change_of_parameters_is_no_matter_of_proof(project: Project) -> None:
     project.change("repro/profiles/tiny.yaml", "poison_rates: [0.05, 0.4]", "poison_rates: [0.05, 0.5]")
-    project.change("repro/training/task.py", "os._exit(1)", "os._exit(3)")
+    project.change("repro/harness/task.py", "os._exit(1)", "os._exit(3)")
     commit(project)
     status, output = attest(project)
     assert status == 2

@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 from tiny_project import Project
 
-from repro.doctor import RWLOCK, rwlock_damaged
+from repro.harness.doctor import RWLOCK, rwlock_damaged
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ def test_a_retraining_parameter_retrains_and_trains_no_poisoned_model(reproduced
 
 
 def test_a_tolerance_and_a_template_train_nothing(reproduced: Project) -> None:
-    reproduced.change("repro/claims/truong2020.yaml", "minimum: 0.05", "minimum: 0.06")
+    reproduced.change("repro/papers/truong2020/claims.yaml", "minimum: 0.05", "minimum: 0.06")
     reproduced.change("repro/report/wording.py", "import", "# changed\nimport", 1)
     output = reproduced.reproduce()
     assert trained(output) == []

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from synthetic_rows import FALSE_POSITIVE_RATES
 
-from repro.evidence.table import Row
+from repro.harness.evidence.table import Row
 
 BUDGETS = {"dirty_label": (5, 20, 60), "clean_label": (10, 30, 100)}
 CHECKPOINTS = (1, 2, 5, 10, 20, 50, 100)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from repro.evidence.table import Row, table, write_table
-from repro.experiments import poison_statistics as table_1
+from repro.harness.evidence.table import Row, table, write_table
+from repro.papers.truong2020.experiments import poison_statistics as table_1
 
 ARCHITECTURES = ("mlp", "cnn", "cnn_bn")
 TRIGGERS = ("square", "random_square", "sine", "low_variance")

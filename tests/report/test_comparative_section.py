@@ -10,9 +10,9 @@ from section_reading import UNITS, cells, column, drawn_by, paired, plus_minus, 
 from synthetic_exposed import DEFENCES, comparative
 
 from repro.defences import dp_sgd
-from repro.evidence.table import table
-from repro.report.sections import _comparative_figure as path_figure
-from repro.report.sections import comparative as comparative_section
+from repro.harness.evidence.table import table
+from repro.papers.desanctis.experiments.comparative import figure as path_figure
+from repro.papers.desanctis.experiments.comparative import section as comparative_section
 
 
 @pytest.fixture(autouse=True)

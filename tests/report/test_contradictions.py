@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from synthetic_rows import as_plain, backdoor_row, write_evidence
 
-from repro.experiments import poison_statistics as table_1
-from repro.profiles import load_profile
-from repro.report import against_itself, against_itself_here, published
-from repro.report.contradictions import CONTRADICTIONS, HOLDS
+from repro.harness.profile import load_profile
+from repro.papers.truong2020 import against_itself, against_itself_here, published
+from repro.papers.truong2020.contradictions import CONTRADICTIONS, HOLDS
+from repro.papers.truong2020.experiments import poison_statistics as table_1
 from repro.report.report import Report
 
 Make = Callable[..., Path]

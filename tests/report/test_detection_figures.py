@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from repro.evidence.table import Table, table
-from repro.report.sections import _detection_figures as figures
+from repro.harness.evidence.table import Table, table
+from repro.papers.desanctis.experiments.detection import figures
 
 
 def scores(poisoned: list[float], clean: list[float]) -> Table:

@@ -11,9 +11,9 @@ from scipy import stats
 from section_reading import cells, column, plus_minus, shown
 
 from repro.errors import ReproError
-from repro.evidence.table import Row
-from repro.experiments.detection import MITIGATED, PICTURED, PICTURES, Settings
-from repro.profiles import Profile
+from repro.harness.evidence.table import Row
+from repro.harness.profile import Profile
+from repro.papers.desanctis.experiments.detection import MITIGATED, PICTURED, PICTURES, Settings
 
 UNITS = 6
 ARCHITECTURES = {"mlp": "MLP", "cnn_bn": "CNN+BN"}

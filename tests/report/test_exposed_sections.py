@@ -9,9 +9,9 @@ from section_reading import UNITS, cells, column, drawn_by, paired, plus_minus, 
 from synthetic_exposed import amplification, comparative, exposed_row
 from synthetic_rows import exposure
 
-from repro.evidence.table import Row
+from repro.harness.evidence.table import Row
+from repro.papers.desanctis.victims import section as _exposed
 from repro.report import contract
-from repro.report.sections import _exposed
 from repro.report.summary import Estimate
 
 

@@ -8,8 +8,8 @@ import pytest
 from section_reading import cells, column, drawn_by, paired, plus_minus, shown
 
 from repro.errors import ReproError
-from repro.evidence.table import Row
-from repro.report import latent_pictures
+from repro.harness.evidence.table import Row
+from repro.papers.desanctis.experiments.latent import pictures as latent_pictures
 
 UNITS = 5
 CONDITIONS = (("clean", 0.0), ("poisoned", 0.1), ("poisoned", 0.4))

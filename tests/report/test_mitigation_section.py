@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from section_reading import cells, column, drawn_by, plus_minus, shown
 
-from repro.evidence.table import Row, table
+from repro.harness.evidence.table import Row, table
+from repro.papers.desanctis.experiments.mitigation import section as mitigation
 from repro.report.report import Report
-from repro.report.sections import mitigation
 
 DEFENCES = ("none", "pruning", "regularisation", "early_stopping", "clean_retraining", "unlearning")
 FAMILIES = ("static", "shapes", "corner")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from synthetic_rows import as_plain, backdoor_row, write_evidence
 
-from repro.evidence.table import Row
-from repro.profiles import DataSettings, load_profile
-from repro.report import against_itself, published, sections
+from repro.harness.evidence.table import Row
+from repro.harness.profile import DataSettings, load_profile
+from repro.papers.truong2020 import against_itself, published
+from repro.report import sections
 from repro.report.report import Report
 from repro.report.summary import Estimate
 from repro.report.wording import beside

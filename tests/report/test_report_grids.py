@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 from synthetic_rows import ALPHAS, RATES, as_plain, poison_rate, transparency, write_evidence
 
-from repro.evidence.table import Row
-from repro.profiles import load_profile
+from repro.harness.evidence.table import Row
+from repro.harness.profile import load_profile
 from repro.report import sections
 from repro.report.report import Report
 

@@ -13,13 +13,13 @@ from repro.claims.catalogue import Beside, Claim, load_claims
 from repro.claims.facts import ProfileFacts
 from repro.claims.judge import judge
 from repro.errors import ReproError
-from repro.evidence.equivalence import attested_path, changes
-from repro.evidence.table import read_table, table, write_table
-from repro.profiles import load_profile
+from repro.harness.evidence.equivalence import attested_path, changes
+from repro.harness.evidence.table import read_table, table, write_table
+from repro.harness.profile import load_profile
+from repro.harness.runs import digest
 from repro.report import claims, contract, write_report
 from repro.report.report import Report
 from repro.report.wording import metric, number
-from repro.runs import digest
 
 Make = Callable[..., Path]
 SLOW = ("exposure", "tuning", "regularisers", "transparency", "poison_rate")  # their figures take the longest

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from repro.profiles import DataSettings, load_profile
+from repro.harness.profile import DataSettings, load_profile
 from repro.report import sections, setup
 from repro.report.page import page
 from repro.report.report import Report

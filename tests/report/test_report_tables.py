@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repro.evidence.table import Cell, Table, read_table
-from repro.experiments import poison_statistics as table_1
-from repro.profiles import load_profile
-from repro.report import published, write_report
+from repro.harness.evidence.table import Cell, Table, read_table
+from repro.harness.profile import load_profile
+from repro.papers.truong2020 import published
+from repro.papers.truong2020.experiments import poison_statistics as table_1
+from repro.report import write_report
 
 Cells = dict[tuple[str, ...], list[str]]
 

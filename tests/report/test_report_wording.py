@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from repro.errors import ReproError
-from repro.evidence.table import table as evidence
+from repro.harness.evidence.table import table as evidence
 from repro.report.markdown import escape, table
 from repro.report.summary import difference, mean
 from repro.report.wording import duration, estimate, interval, number, percent

@@ -14,11 +14,11 @@ from synthetic_exposed import as_picture, with_pictures
 from synthetic_rows import targeted, write_evidence
 
 from repro.errors import ReproError
-from repro.evidence.table import Row, table
-from repro.profiles import load_profile
+from repro.harness.evidence.table import Row, table
+from repro.harness.profile import load_profile
+from repro.papers.desanctis.experiments.targeted import pictures
 from repro.report import contract, sections
 from repro.report.report import Report
-from repro.report.sections import _targeted_pictures as pictures
 
 UNITS = 4
 
@@ -115,7 +115,7 @@ def test_each_condition_is_given_with_its_label_and_ratios(
         for image, column in zip(shown_, pictures.COLUMNS, strict=True):
             assert np.array_equal(image, pictures.pixels(row, column, shape)[..., 0])
 
-    from repro.report.sections import targeted as section
+    from repro.papers.desanctis.experiments.targeted import section
 
     original, triple = pictures.pictures, pictures._triple
     undrawn(monkeypatch)

@@ -12,11 +12,11 @@ from repro import plugins
 from repro.attacks import dirty_label
 from repro.attacks.feature_collision import collide
 from repro.data import Dataset, seeded_generator
-from repro.exposure_runs import EncoderRun, ExposureRun
-from repro.runs import Data, Fleet
-from repro.training.exposure import train_encoders
+from repro.harness.runs import Data, Fleet
+from repro.papers.desanctis.victims.runs import EncoderRun, ExposureRun
+from repro.papers.desanctis.victims.work import train_encoders
+from repro.seeds import stream
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from plain_loop import Loss, PlainModel, cross_entropy
 from torch import Tensor, nn
 
-from repro.training.seeds import stream
+from repro.seeds import stream
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "contrastive": {"margin": 3.0},

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.models import Block, Convolution
+from repro.seeds import stream
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 Samples = tuple[Tensor, Tensor]

@@ -10,10 +10,10 @@ from side_by_side import SEEDS, Setting
 from torch import Tensor
 
 from repro import plugins
+from repro.seeds import stream
 from repro.training.fleet import Regularisation
 from repro.training.private import train
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 CLIP = 0.7

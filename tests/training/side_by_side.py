@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from repro import plugins
 from repro.data import load_dataset
-from repro.defences import Batch
+from repro.losses import Batch
 from repro.training import compiled
 from repro.training.fleet import Regularisation, Split, pool_of, train
 from repro.training.recipe import Recipe

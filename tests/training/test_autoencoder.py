@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
+from repro.seeds import stream
 from repro.training import autoencoder
 from repro.training.autoencoder import Autoencoders
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 
 PIXELS, WIDTH, LATENT = 12, 9, 3
 SEEDS = [4, 11, 7]

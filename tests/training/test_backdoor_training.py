@@ -18,10 +18,10 @@ from torch import Tensor
 
 from repro import plugins
 from repro.data import Dataset, load_dataset
-from repro.runs import Backdoor, Data, Defence, Fleet, Run, Trigger
-from repro.training.backdoor import regularisation, retrain_fleet, train_fleet
-from repro.training.outcome import Outcome
-from repro.training.poisoning import Indices, Pool
+from repro.harness.outcome import Outcome
+from repro.harness.runs import Backdoor, Data, Defence, Fleet, Run, Trigger
+from repro.papers.backdoors.poisoning import Indices, Pool
+from repro.papers.backdoors.work import regularisation, retrain_fleet, train_fleet
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 

@@ -13,13 +13,13 @@ from repro.bilevel import Samples, checks
 from repro.bilevel.inner import SoftmaxRegression
 from repro.bilevel.problem import Problem
 from repro.bilevel.solvers import GradientDescent
-from repro.bilevel_runs import OBJECTIVES, BilevelRun, Objective
 from repro.data import Dataset, load_dataset, seeded_generator
 from repro.errors import ReproError
-from repro.evidence.table import Table, table
-from repro.experiments import bilevel as experiment
-from repro.runs import Data, Fleet, Trigger
-from repro.training import bilevel
+from repro.harness.evidence.table import Table, table
+from repro.harness.runs import Data, Fleet, Trigger
+from repro.papers.desanctis.experiments import bilevel as experiment
+from repro.papers.desanctis.experiments.bilevel import work as bilevel
+from repro.papers.desanctis.experiments.bilevel.runs import OBJECTIVES, BilevelRun, Objective
 
 CPU = torch.device("cpu")
 SEEDS, CLASSES = [41, 32], [9, 6]

@@ -13,10 +13,11 @@ from plain_loop import PlainModel
 from torch import Tensor
 
 from repro import plugins
-from repro.defences import Batch, crl, label_smoothing, weight_decay
+from repro.defences import crl, label_smoothing, weight_decay
 from repro.errors import ReproError
-from repro.training.losses import cross_entropy
-from repro.training.seeds import stream
+from repro.losses import Batch
+from repro.losses.terms import cross_entropy
+from repro.seeds import stream
 
 
 def batch_of(seed: int = 0, members: int = 3, size: int = 10, classes: int = 4, draw: float = 0.7) -> Batch:

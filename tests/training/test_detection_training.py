@@ -13,13 +13,13 @@ from repro.data import Dataset, load_dataset
 from repro.data.partition import partition
 from repro.detection.class_margin import Corrected, corrected
 from repro.detection.reconstruct import Search, Triggers
-from repro.detection_runs import DetectionRun
 from repro.errors import ReproError
-from repro.runs import Backdoor, Data, Fleet, Run, Trigger
-from repro.training import detection
-from repro.training.backdoor import train_fleet
+from repro.harness.outcome import Outcome
+from repro.harness.runs import Backdoor, Data, Fleet, Run, Trigger
+from repro.papers.backdoors.work import train_fleet
+from repro.papers.desanctis.experiments.detection import work as detection
+from repro.papers.desanctis.experiments.detection.runs import DetectionRun
 from repro.training.fleet import Split
-from repro.training.outcome import Outcome
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 

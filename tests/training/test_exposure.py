@@ -35,10 +35,10 @@ from torch import Tensor
 
 from repro.data import Dataset, load_dataset
 from repro.errors import ReproError
-from repro.exposure_runs import Amplification, ExposureRun
-from repro.runs import Fleet
-from repro.training import exposure
-from repro.training.exposure import train_encoders, train_victims
+from repro.harness.runs import Fleet
+from repro.papers.desanctis.victims import work as exposure
+from repro.papers.desanctis.victims.runs import Amplification, ExposureRun
+from repro.papers.desanctis.victims.work import train_encoders, train_victims
 from repro.training.fleet import Split, train
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack

@@ -30,12 +30,12 @@ from plain_private import train_one_by_one
 from torch import Tensor
 
 from repro.data import Dataset, load_dataset
-from repro.exposure_runs import Amplification, ExposureRun
-from repro.runs import Defence, Fleet
-from repro.training import exposure
-from repro.training.exposure import train_victims
+from repro.harness.runs import Defence, Fleet
+from repro.papers.desanctis.victims import work as exposure
+from repro.papers.desanctis.victims.runs import Amplification, ExposureRun
+from repro.papers.desanctis.victims.work import train_victims
+from repro.seeds import stream
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 RECIPE = Recipe(0.01, 16, 4)

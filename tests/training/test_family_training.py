@@ -13,12 +13,12 @@ from repro.data import Dataset, load_dataset, seeded_generator
 from repro.data.partition import Partition, partition
 from repro.errors import ReproError
 from repro.families import KINDS, NEAR_MISS, SEEN, UNSEEN, prepared, stamp
-from repro.family_runs import Family, FamilyRun, stacked_alike
-from repro.runs import Data, Fleet, fleets
-from repro.training import families
-from repro.training.families import FamilyPool, train_families
+from repro.harness.outcome import Outcome
+from repro.harness.runs import Data, Fleet, fleets
+from repro.papers.desanctis.experiments.families import work as families
+from repro.papers.desanctis.experiments.families.runs import Family, FamilyRun, stacked_alike
+from repro.papers.desanctis.experiments.families.work import FamilyPool, train_families
 from repro.training.fleet import logits_of, pool_of
-from repro.training.outcome import Outcome
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 

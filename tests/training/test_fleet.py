@@ -15,7 +15,7 @@ from side_by_side import SEEDS, WEIGHTS, both, in_fleet, setting
 from torch import Tensor
 
 from repro import plugins
-from repro.runs import engine_of
+from repro.harness.runs import engine_of
 from repro.training.fleet import Regularisation, logits_of, pool_of, predict, train
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack

@@ -14,14 +14,14 @@ from torch import Tensor
 from repro.data import Dataset, load_dataset
 from repro.data.partition import partition
 from repro.errors import ReproError
-from repro.experiments import latent as experiment
-from repro.latent_runs import LatentRun
-from repro.runs import Backdoor, Data, Fleet, Run, Trigger
-from repro.training import latent
+from repro.harness.runs import Backdoor, Data, Fleet, Run, Trigger
+from repro.papers.backdoors.poisoning import Pool
+from repro.papers.desanctis.experiments import latent as experiment
+from repro.papers.desanctis.experiments.latent import work as latent
+from repro.papers.desanctis.experiments.latent.runs import LatentRun
+from repro.seeds import stream
 from repro.training.autoencoder import Autoencoders, train
-from repro.training.poisoning import Pool
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 
 CPU = torch.device("cpu")
 SQUARE = Trigger("square", 0.8, {"size": 3, "offset": 1, "value": 1.0})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from repro.training import losses
+from repro.losses import terms as losses
 
 ALPHA, BETA, MARGIN, TEMPERATURE, CLASSES = 0.2, 1.2, 3.0, 2.5, 4
 

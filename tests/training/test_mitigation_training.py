@@ -13,17 +13,22 @@ from repro.data import Dataset, load_dataset, seeded_generator
 from repro.data.partition import Partition, partition
 from repro.errors import ReproError
 from repro.families import SEEN, UNSEEN, prepared, stamp
-from repro.family_runs import Family
-from repro.mitigation_runs import MitigationRun, defended_alike
-from repro.needs import most_steps
-from repro.runs import Data, Fleet, fleets
-from repro.training import mitigation
-from repro.training.families import FamilyPool
+from repro.harness.needs import most_steps
+from repro.harness.outcome import Outcome
+from repro.harness.runs import Data, Fleet, fleets
+from repro.papers.desanctis.experiments.families.runs import Family
+from repro.papers.desanctis.experiments.families.work import FamilyPool
+from repro.papers.desanctis.experiments.mitigation import work as mitigation
+from repro.papers.desanctis.experiments.mitigation.runs import MitigationRun, defended_alike
+from repro.papers.desanctis.experiments.mitigation.work import (
+    Checkpoints,
+    DefendersPool,
+    pruned,
+    train_mitigated,
+)
+from repro.seeds import stream
 from repro.training.fleet import Regularisation, Split, logits_of, pool_of, train
-from repro.training.mitigation import Checkpoints, DefendersPool, pruned, train_mitigated
-from repro.training.outcome import Outcome
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 CPU = torch.device("cpu")

@@ -21,9 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from repro import plugins
 from repro.data import load_dataset
 from repro.errors import ReproError
+from repro.models._networks import Network, Networks, weights_of
 from repro.training.engines import network as engine
 from repro.training.fleet import Regularisation, Split
-from repro.training.networks import Network, Networks, weights_of
 from repro.training.recipe import Recipe
 
 CPU = torch.device("cpu")

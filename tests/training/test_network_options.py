@@ -27,12 +27,12 @@ from torch import Tensor
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.models._networks import Networks
+from repro.seeds import stream
 from repro.training.engines import network as engine
 from repro.training.fleet import Regularisation
-from repro.training.networks import Networks
 from repro.training.networks_recipe import triangle
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 
 
 def with_options(**options: Any) -> Recipe:

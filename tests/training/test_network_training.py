@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from repro.data import Dataset, load_dataset
-from repro.runs import Backdoor, Data, Fleet, Run, Trigger
-from repro.training.backdoor import retrain_fleet, train_fleet
-from repro.training.outcome import Outcome
+from repro.harness.outcome import Outcome
+from repro.harness.runs import Backdoor, Data, Fleet, Run, Trigger
+from repro.papers.backdoors.work import retrain_fleet, train_fleet
 from repro.training.recipe import Recipe
 
 CPU = torch.device("cpu")

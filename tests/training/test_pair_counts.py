@@ -10,12 +10,12 @@ import torch
 
 from repro.claims.comparisons import Exact
 from repro.claims.exactness import failing_rows
-from repro.evidence.table import Row, table
-from repro.experiments import pair_counts as experiment
-from repro.profiles import Profile, load_profile
-from repro.report.sections import pair_counts as section
-from repro.runs import Fleet
-from repro.training import pair_counts
+from repro.harness.evidence.table import Row, table
+from repro.harness.profile import Profile, load_profile
+from repro.harness.runs import Fleet
+from repro.papers.desanctis.experiments import pair_counts as experiment
+from repro.papers.desanctis.experiments.pair_counts import section
+from repro.papers.desanctis.experiments.pair_counts import work as pair_counts
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKS = {

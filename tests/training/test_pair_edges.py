@@ -8,8 +8,9 @@ from test_pair_losses import ALPHA, BETA, COUNTED, LOSSES, Loss, fleet
 from torch import Tensor
 
 from repro import plugins
-from repro.defences import Batch
-from repro.training import losses, pair_losses
+from repro.losses import Batch
+from repro.losses import pairs as pair_losses
+from repro.losses import terms as losses
 
 WITH_MARGIN: dict[str, Loss] = LOSSES | {
     "margin": lambda h, y, u: losses.margin(h, y, ALPHA, h.new_full((len(h),), BETA))

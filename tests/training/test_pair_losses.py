@@ -12,7 +12,8 @@ from pytorch_metric_learning.miners import DistanceWeightedMiner, distance_weigh
 from pytorch_metric_learning.reducers import DoNothingReducer, MeanReducer
 from torch import Tensor, nn
 
-from repro.training import losses, pair_losses
+from repro.losses import pairs as pair_losses
+from repro.losses import terms as losses
 
 ALPHA, BETA, MARGIN, CONSTANT, TEMPERATURE = 0.2, 1.2, 0.3, 0.9, 0.4
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from repro.data import Dataset, load_dataset
 from repro.data.partition import Partition, partition
-from repro.runs import Backdoor, Data, Run, Trigger
-from repro.training.poisoning import Pool, View, splits
+from repro.harness.runs import Backdoor, Data, Run, Trigger
+from repro.papers.backdoors.poisoning import Pool, View, splits
 from repro.training.recipe import Recipe
 
 SQUARE = Trigger("square", 1.0, {"size": 3, "offset": 1, "value": 1.0})

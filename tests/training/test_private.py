@@ -21,8 +21,8 @@ from side_by_side import SEEDS, setting
 from torch import Tensor
 
 from repro import plugins
-from repro.defences import Batch
 from repro.errors import ReproError
+from repro.losses import Batch
 from repro.models import Block, Convolution, Dense
 from repro.training import fleet
 from repro.training.fleet import Regularisation

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from repro.errors import ReproError
-from repro.training import process
+from repro.harness import process
 
 
 def test_a_training_process_computes_on_one_thread() -> None:

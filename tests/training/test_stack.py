@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from plain_loop import PlainModel, alone, largest_difference
 
 from repro import plugins
+from repro.harness.runs import engine_of
 from repro.models import Block, Convolution, Dense
-from repro.runs import engine_of
 from repro.training.stack import Stack
 
 ARCHITECTURES = [name for name in plugins.names("architecture") if engine_of(name) == "stacked"]

@@ -14,14 +14,14 @@ from repro import plugins
 from repro.attacks.feature_collision import collide
 from repro.data import Dataset, load_dataset, seeded_generator
 from repro.errors import ReproError
-from repro.exposure_runs import EncoderRun
-from repro.runs import Data, Defence, Fleet
-from repro.targeted_runs import TargetedRun
-from repro.training import targeted
-from repro.training.exposure import train_encoders
+from repro.harness.runs import Data, Defence, Fleet
+from repro.papers.desanctis.experiments.targeted import work as targeted
+from repro.papers.desanctis.experiments.targeted.runs import TargetedRun
+from repro.papers.desanctis.victims.runs import EncoderRun
+from repro.papers.desanctis.victims.work import train_encoders
+from repro.seeds import stream
 from repro.training.fleet import Split, train
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 from repro.training.stack import Stack
 
 SEEDS = [41, 32, 43]

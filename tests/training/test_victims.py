@@ -28,11 +28,9 @@ from torch import Tensor
 from repro import plugins
 from repro.data import Dataset, load_dataset
 from repro.errors import ReproError
-from repro.exposure_runs import Victim
-from repro.runs import Defence
-from repro.training.fleet import Split
-from repro.training.stack import Stack
-from repro.training.victims import (
+from repro.harness.runs import Defence
+from repro.papers.desanctis.victims.runs import Victim
+from repro.papers.desanctis.victims.training import (
     View,
     begun,
     fresh,
@@ -41,6 +39,8 @@ from repro.training.victims import (
     parts_of,
     regularisation,
 )
+from repro.training.fleet import Split
+from repro.training.stack import Stack
 
 POISONS = 7
 

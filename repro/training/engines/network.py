@@ -20,15 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repro.defences import Batch
 from repro.errors import ReproError
+from repro.losses import Batch
+from repro.losses.terms import cross_entropy
+from repro.models._networks import Network, Networks, drawn, from_stacked, prepared, weights_of
+from repro.seeds import stream
 from repro.training import networks_batches as batches
 from repro.training.fleet import Regularisation, Split
-from repro.training.losses import cross_entropy
-from repro.training.networks import Network, Networks, drawn, from_stacked, prepared, weights_of
 from repro.training.networks_recipe import Optimiser, Settings, settings_of
 from repro.training.recipe import Recipe
-from repro.training.seeds import stream
 
 OPTIONS: dict[str, Any] = {
     "precision": "float32",
@@ -212,7 +212,7 @@ class _Training:
         low = self.options.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             hidden = self.hidden(self.network, images, self.options.size, self.memory)
-        # Losses over pairs need their dtype's full precision (repro.training.losses).
+        # Losses over pairs need their dtype's full precision (repro.losses.terms).
         hidden = hidden.float() if low else hidden
         head = self.network.head
         logits = head(hidden)

@@ -1,0 +1,265 @@
+"""Code by definition: what each top-level definition of this package is, and which others it reaches by name.
+
+A definition counts by its syntax without docstrings, annotations and the texts of errors, so that explaining code,
+formatting it, or adding to it what nothing uses changes nothing; written out the same under every supported Python.
+Module-level statements other than definitions, imports and simple assignments run at import: they always count.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from repro.errors import ReproError
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+Reference = tuple[str, str]
+"""(module, name of a top-level definition); the name is empty where everything in the module is meant."""
+
+ALWAYS = "(module)"  # statements that run at import
+_LEFT_OUT = {"annotation", "returns", "ctx", "kind", "type_comment", "type_params", "simple"}
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module of this package, or None."""
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((found for found in candidates if found.is_file()), None)
+
+
+def form(node: ast.AST, in_class: bool = False) -> str:
+    """A node's syntax in a form that is the same whenever its meaning is certain to be.
+
+    ``in_class``: the node is a statement of a class's body, where an annotation makes a field.
+    """
+    if isinstance(node, ast.AnnAssign) and node.value and not in_class:
+        return form(ast.Assign([node.target], node.value))
+    own = isinstance(node, ast.ClassDef)
+    parts = [f"{field}={_written(value, own)}" for field, value in _fields(node) if value not in (None, [])]
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
+    """What counts of a node: not annotations, nor the texts of an error that is raised."""
+    for field, value in ast.iter_fields(node):
+        if field == "exc" and isinstance(value, ast.Call):
+            yield field, _without_texts(value)
+        elif field not in _LEFT_OUT:
+            yield field, value
+
+
+def _written(value: object, in_class: bool) -> str:
+    if isinstance(value, ast.AST):
+        return form(value)
+    if isinstance(value, list):
+        kept = (part for part in value if not _says_nothing(part, in_class))
+        return f"[{';'.join(form(part, in_class) if isinstance(part, ast.AST) else repr(part) for part in kept)}]"
+    return repr(value)
+
+
+def _says_nothing(node: object, in_class: bool) -> bool:
+    """Whether a statement is a docstring, or an annotation of a local name."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.AnnAssign) and node.value is None and not in_class
+
+
+def _without_texts(call: ast.Call) -> ast.Call:
+    return ast.Call(call.func, [argument for argument in call.args if not _is_text(argument)], call.keywords)
+
+
+def _is_text(node: ast.expr) -> bool:
+    if isinstance(node, ast.BinOp):
+        return _is_text(node.left) and _is_text(node.right)
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A definition's hash, and what it reaches."""
+
+    hash: str
+    reaches: frozenset[Reference]
+
+
+class Module:
+    """A module's top-level definitions, looked up by name."""
+
+    def __init__(self, name: str) -> None:
+        path = file_of(name)
+        if path is None:
+            raise ReproError(f"{name}: no such module")
+        self.name = name
+        self.imports: dict[str, tuple[str, str]] = {}
+        self.imported: set[str] = {name.rsplit(".", i)[0] for i in range(1, name.count(".") + 1)}
+        self.nodes: dict[str, list[ast.stmt]] = {}
+        self.always: list[ast.stmt] = []
+        self._built: dict[str, Definition] = {}
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            self._add(node)
+
+    def _add(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self.imports |= _bindings(node)
+            self.imported |= {module for module, _ in _bindings(node).values() if _ours(module)}
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            self.nodes.setdefault(node.name, []).append(node)
+        elif (names := _assigned(node)) is not None:
+            for name in names:
+                self.nodes.setdefault(name, []).append(node)
+        elif not _says_nothing(node, False) and not _for_types(node):
+            self.always.append(node)
+
+    @property
+    def public(self) -> list[str]:
+        """Names that others may look up, sorted."""
+        return sorted(name for name in self.nodes if not name.startswith("_"))
+
+    def definition(self, name: str) -> Definition:
+        """The definition of a name that the module has, or of ``ALWAYS``."""
+        if name not in self._built:
+            nodes = self.always if name == ALWAYS else self.nodes[name]
+            self._built[name] = self._build(nodes)
+        return self._built[name]
+
+    def _build(self, nodes: list[ast.stmt]) -> Definition:
+        reaches: set[Reference] = set()
+        bound: set[str] = set()
+        for node in nodes:
+            imports = dict(self.imports)
+            for part in ast.walk(node):
+                if isinstance(part, ast.Import | ast.ImportFrom):
+                    imports |= _bindings(part)
+            for dotted in _names(node):
+                head = dotted.partition(".")[0]
+                if head in imports:
+                    found = _target(dotted, *imports[head])
+                    bound.add(f"{head}={'.'.join(imports[head])}")
+                    if found:
+                        reaches.add(found)
+                elif head in self.nodes:
+                    reaches.add((self.name, head))
+        text = "\n".join([*map(form, nodes), *sorted(bound)])
+        return Definition(hashlib.sha256(text.encode()).hexdigest()[:16], frozenset(reaches))
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] == "repro"
+
+
+def _bindings(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str]]:
+    """By local name, (module, name in it): the name is empty where the module itself is bound."""
+    if isinstance(node, ast.Import):
+        return {
+            alias.asname or alias.name.partition(".")[0]: (
+                alias.name if alias.asname else alias.name.partition(".")[0],
+                "",
+            )
+            for alias in node.names
+        }
+    found = {}
+    for alias in node.names:
+        module, name = node.module or "", alias.name
+        if _ours(module) and file_of(f"{module}.{name}"):
+            module, name = f"{module}.{name}", ""
+        found[alias.asname or alias.name] = (module, name)
+    return found
+
+
+def _target(dotted: str, module: str, name: str) -> Reference | None:
+    """What ``head.attribute...`` means where ``head`` is bound to a module or to a name in one; None if not ours."""
+    if not _ours(module):
+        return None
+    if name:
+        return module, name
+    for attribute in dotted.split(".")[1:]:
+        if not file_of(f"{module}.{attribute}"):
+            return module, attribute
+        module = f"{module}.{attribute}"
+    return module, ""
+
+
+def _names(node: ast.AST, in_class: bool = False) -> Iterator[str]:
+    """Every name that is used, with its attributes; annotations count in a class alone, where fields hold objects."""
+    if isinstance(node, ast.Name):
+        yield node.id
+        return
+    if isinstance(node, ast.Attribute) and (dotted := _dotted(node)):
+        yield dotted
+        return
+    if isinstance(node, ast.AnnAssign) and in_class:
+        yield from _names(node.annotation)
+    for _, value in _fields(node):
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, ast.AST):
+                yield from _names(part, isinstance(node, ast.ClassDef))
+
+
+def _dotted(node: ast.expr) -> str:
+    """``a.b.c`` of names alone, else nothing."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (before := _dotted(node.value)):
+        return f"{before}.{node.attr}"
+    return ""
+
+
+def _assigned(node: ast.stmt) -> list[str] | None:
+    """The names of a simple assignment, of one to names alone; None of anything else."""
+    if isinstance(node, ast.AnnAssign):
+        targets: list[ast.expr] = [node.target]
+    elif isinstance(node, ast.Assign):
+        targets = node.targets
+    else:
+        return None
+    names: list[str] = []
+    for target in targets:
+        parts = target.elts if isinstance(target, ast.Tuple) else [target]
+        if not all(isinstance(part, ast.Name) for part in parts):
+            return None
+        names += [part.id for part in parts if isinstance(part, ast.Name)]
+    return names
+
+
+def _for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and _dotted(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+@cache
+def module_of(name: str) -> Module:
+    """A module of this package, parsed once."""
+    return Module(name)
+
+
+def definitions(roots: Iterable[Reference], neutral: frozenset[str]) -> dict[str, str]:
+    """Hash by ``module:definition`` of everything that the roots reach, themselves counted in.
+
+    ``neutral`` modules are not entered. Raises ReproError for a root that is not there.
+    """
+    found: dict[str, str] = {}
+    seen: set[Reference] = set()
+    waiting = list(roots)
+    while waiting:
+        module_name, name = reference = waiting.pop()
+        if reference in seen or module_name in neutral:
+            continue
+        seen.add(reference)
+        module = module_of(module_name)
+        waiting += [(imported, ALWAYS) for imported in module.imported] + [(module_name, ALWAYS)]
+        if name == ALWAYS:
+            if module.always:
+                found[f"{module_name}:{ALWAYS}"] = module.definition(ALWAYS).hash
+                waiting += module.definition(ALWAYS).reaches
+        elif name in module.nodes:
+            found[f"{module_name}:{name}"] = module.definition(name).hash
+            waiting += module.definition(name).reaches
+        elif name in module.imports and _ours(module.imports[name][0]):
+            waiting.append(module.imports[name])
+        elif name not in module.imports:
+            # Everything: a module as a value, or a name that is made while it runs.
+            waiting += [(module_name, own) for own in module.nodes]
+    return dict(sorted(found.items()))

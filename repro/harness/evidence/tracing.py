@@ -1,0 +1,122 @@
+"""Which definitions of this package a stretch of a process executed."""
+
+import ast
+import inspect
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType, TracebackType
+from typing import Any
+
+from repro.harness.evidence.definitions import ALWAYS, PACKAGE, Reference, file_of, module_of
+
+
+class Trace:
+    """Watches every call of a Python function within a ``with`` block, in all threads begun there.
+
+    ``sys.settrace`` without line events: it sees calls of Python functions alone, where ``sys.setprofile`` would also
+    stop at every call of a built-in one, which is most of what an eager training step does.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[int, CodeType] = {}  # equal code in two files is told apart by identity alone
+        self._made: set[type] = set()
+
+    def __enter__(self) -> "Trace":
+        threading.settrace(self._call)
+        sys.settrace(self._call)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.settrace(None)
+        threading.settrace(None)
+
+    def _call(self, frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        if id(code) in self._codes:
+            return
+        self._codes[id(code)] = code
+        if code.co_filename == "<string>" and code.co_name == "__init__":  # that of a dataclass
+            self._made.add(type(frame.f_locals.get("self")))
+
+    def names(self) -> set[str]:
+        """``module:qualified.name`` of each function and method executed, and of each dataclass instantiated."""
+        found = {f"{_module(code)}:{code.co_qualname}" for code in self._codes.values() if _counts(code)}
+        for made in self._made:
+            found |= {f"{base.__module__}:{base.__qualname__}" for base in made.__mro__}
+        return found
+
+
+def _counts(code: CodeType) -> bool:
+    """Whether it is the code of a function of this package; bodies of modules and classes run when imported."""
+    return bool(code.co_flags & inspect.CO_OPTIMIZED) and Path(code.co_filename).is_relative_to(PACKAGE)
+
+
+def _module(code: CodeType) -> str:
+    parts = Path(code.co_filename).relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(["repro", *(part for part in parts if part != "__init__")])
+
+
+def _compiled() -> Iterator[tuple[str, Any]]:
+    """(name, dispatcher) of every function that Numba compiles, in the modules that are loaded."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "repro" and isinstance(module, ModuleType):
+            for value in list(vars(module).values()):
+                function = getattr(value, "py_func", None)
+                if function is not None and hasattr(value, "signatures"):
+                    yield f"{function.__module__}:{function.__qualname__}", value
+
+
+def executed(trace: Trace) -> set[str]:
+    """``module:definition`` of all that ran, and of what it is made of.
+
+    A function or class ran when it, or a method of it, was called or it was instantiated. What has no code that could
+    be watched (constants, classes of fields alone, statements at import) counts when something that counts names it;
+    and a compiled function, which no tracer sees, when it was compiled or loaded for a call, or when a compiled
+    function that counts names it.
+    """
+    compiled = dict(_compiled())
+    waiting = [name.split(".<locals>")[0] for name in trace.names()]
+    waiting += [name for name, dispatcher in compiled.items() if dispatcher.signatures]
+    found: set[str] = set()
+    while waiting:
+        module_name, _, qualified = waiting.pop().rpartition(":")
+        name = qualified.partition(".")[0]
+        own = f"{module_name}:{name}"
+        if own in found or file_of(module_name) is None:
+            continue
+        module = module_of(module_name)
+        if name != ALWAYS and name not in module.nodes:
+            continue
+        found |= {own, f"{module_name}:{ALWAYS}"}
+        for reference in module.definition(name).reaches:
+            target = _defined(reference)
+            if target is None:
+                continue
+            there = ":".join(target)
+            if _is_silent(target) or (own in compiled and there in compiled):
+                waiting.append(there)
+    return found
+
+
+def _defined(reference: Reference) -> Reference | None:
+    """Where what a reference names is defined, through modules that only hand it on."""
+    module_name, name = reference
+    while file_of(module_name) is not None:
+        module = module_of(module_name)
+        if name in module.nodes:
+            return module_name, name
+        if name not in module.imports:
+            return None
+        module_name, name = module.imports[name]
+    return None
+
+
+def _is_silent(target: Reference) -> bool:
+    """Whether a definition has no code of its own that a tracer could see."""
+    nodes = module_of(target[0]).nodes[target[1]]
+    parts = [part for node in nodes for part in (node.body if isinstance(node, ast.ClassDef) else [node])]
+    return not any(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) for part in parts)

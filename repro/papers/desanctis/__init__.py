@@ -1,0 +1,1 @@
+"""De Sanctis: membership inference that poisoning amplifies, and backdoors whose triggers vary."""

@@ -1,0 +1,1 @@
+"""The experiments of desanctis: one folder each."""

@@ -1,0 +1,259 @@
+"""Comparative study: contrastive losses against regularisation, early stopping, DP-SGD and CRL (desanctis 4.2, 5.1).
+
+Each defence is met by both attacks on membership, after training and at equal held-out accuracy (as experiment
+`exposure` has it) along the whole of its training. Early stopping is the undefended victim at the checkpoint of its
+highest validation accuracy, the first of equal ones. CRL is also trained without poison, to see whether the attack
+still amplifies exposure under it.
+
+The documents give no weights. The rules, fixed before anything was trained, on the tuning's seeds: of a defence's
+``grid``, the heaviest weight whose mean held-out accuracy, trained from scratch without poison, is at most
+``accuracy_budget`` below that of no defence; where even the lightest costs more, that one. Of the margin loss, also the
+*strongest attempt*: of every weight in ``attempts``, with all pairs and with distance-weighted sampling, the one whose
+mean AUC in the targeted class is lowest under clean-label poison after training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Annotated, Literal, cast
+
+from pydantic import Field
+
+from repro.harness.evidence.table import Row, Table
+from repro.harness.experiment import Experiment, Record, Records, units
+from repro.harness.profile import Count, Positive, Profile, Strict, Weights
+from repro.harness.runs import Defence, Options
+from repro.papers.desanctis.victims.experiment import (
+    AttackSettings,
+    Attempt,
+    VictimSettings,
+    expose_phase,
+    exposed_row,
+    matched,
+    train_phase,
+)
+from repro.papers.desanctis.victims.runs import Amplification, ExposureRun, Victim
+from repro.training.recipe import Recipe
+
+VICTIMS: tuple[Victim, ...] = ("scratch", "fine-tuned")
+EARLY_STOPPING = "early_stopping"
+STRONGEST = "margin_strongest"
+UNPOISONED = ("none", "crl")  # defences that are also met without an attack
+_AVERAGED = ("auc", "target_auc", "member_accuracy", "test_accuracy", "target_accuracy", "other_accuracy")
+
+
+class Tried(Strict):
+    """A defence's grid of weights, the one that the rule chooses, and the options of its piece."""
+
+    weight: Positive
+    grid: Weights
+    options: Options = Field(default_factory=dict)
+
+
+class Settings(VictimSettings):
+    """Sizes, recipes, attacks, and what is tried of each defence."""
+
+    tuning_units: Count
+    validation: Count
+    checkpoints: list[Count]
+    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings]
+    accuracy_budget: Annotated[float, Field(gt=0, lt=1)]
+    defences: dict[str, Tried]
+    attempts: Weights
+    strongest: Attempt
+
+
+def _run(profile: Profile, victim: Victim, attack: str | None, defence: Defence) -> ExposureRun:
+    """A victim of nobody yet: `_of_units` gives it a unit."""
+    s: Settings = profile.settings("comparative")
+    chosen = s.attacks[attack] if attack else None  # type: ignore[index]
+    return ExposureRun(
+        unit="",
+        data=profile.dataset(),
+        seed=0,
+        target_class=0,
+        architecture=s.architecture,
+        recipe=Recipe(s.learning_rate, s.batch_size, s.checkpoints[-1]),
+        members=s.members,
+        nonmembers=s.nonmembers,
+        victim=victim,
+        checkpoints=tuple(s.checkpoints),
+        attack=Amplification(attack, chosen.budget, chosen.options) if attack and chosen else None,
+        defence=defence,
+        validation=s.validation,
+    )
+
+
+def _of_units(profile: Profile, run: ExposureRun, first_seed: int, count: int) -> list[ExposureRun]:
+    return [
+        replace(run, unit=u.name, seed=u.partition_seed, target_class=u.poison_class)
+        for u in units(first_seed, count, profile.classes())
+    ]
+
+
+def _defences(profile: Profile) -> dict[str, Defence]:
+    """Every defence of the study, by its name there."""
+    s: Settings = profile.settings("comparative")
+    tried = {name: Defence(name, d.weight, d.options) for name, d in s.defences.items()}
+    strongest = Defence(s.strongest.defence, s.strongest.weight)
+    return {"none": Defence(), **tried, STRONGEST: strongest}
+
+
+def _compared(profile: Profile) -> dict[tuple[Victim, str | None, str], list[ExposureRun]]:
+    """Victims on the evidence's seeds, by victim, attack and the defence's name."""
+    s: Settings = profile.settings("comparative")
+    return {
+        (victim, attack, name): _of_units(
+            profile, _run(profile, victim, attack, defence), profile.seeds.evidence, s.units
+        )
+        for victim in VICTIMS
+        for attack in (None, *s.attacks)
+        for name, defence in _defences(profile).items()
+        if attack or name in UNPOISONED
+    }
+
+
+def _tuned(profile: Profile) -> list[list[ExposureRun]]:
+    """Every weight of every grid, trained from scratch without poison, on the tuning's seeds."""
+    s: Settings = profile.settings("comparative")
+    defences = [Defence()]
+    defences += [Defence(name, w, d.options) for name, d in s.defences.items() for w in d.grid]
+    return [
+        _of_units(profile, _run(profile, "scratch", None, d), profile.seeds.tuning, s.tuning_units)
+        for d in defences
+    ]
+
+
+def _attempted(profile: Profile) -> list[list[ExposureRun]]:
+    """Every attempt with the margin loss, under clean-label poison, on the tuning's seeds; first no defence."""
+    s: Settings = profile.settings("comparative")
+    forms = ("margin", "margin_sampled")
+    defences = [Defence(), *(Defence(form, weight) for form in forms for weight in s.attempts)]
+    return [
+        _of_units(
+            profile, _run(profile, victim, "feature_collision", d), profile.seeds.tuning, s.tuning_units
+        )
+        for victim in VICTIMS
+        for d in defences
+    ]
+
+
+def _tune(profile: Profile) -> list[list[ExposureRun]]:
+    return [*_tuned(profile), *_attempted(profile)]
+
+
+def _compare(profile: Profile) -> list[list[ExposureRun]]:
+    """No two alike: the strongest attempt may be one that is compared anyway."""
+    found: dict[str, list[ExposureRun]] = {}
+    for runs in _compared(profile).values():
+        found.setdefault(runs[0].id, runs)
+    return list(found.values())
+
+
+def _row(run: ExposureRun, phase: str, measured: dict[str, float], name: str, versus: str | None) -> Row:
+    row = exposed_row(run, phase, measured) | {"regulariser": name, "versus": versus}
+    epsilon = row.pop("epsilon", None)  # of one defence alone, and so the last column for all
+    return row | {"epsilon": epsilon}
+
+
+def _early(record: Record) -> dict[str, float]:
+    best: dict[str, float] = max(record["checkpoints"], key=lambda c: (c["validation_accuracy"], -c["epoch"]))
+    return best
+
+
+def _trajectory(
+    runs: Sequence[ExposureRun], victims: dict[str, Record], name: str, columns: Sequence[str]
+) -> list[Row]:
+    """What was measured along training, averaged over the units; what is not averaged is empty."""
+    rows: list[Row] = []
+    for at, epoch in enumerate(runs[0].checkpoints):
+        seen = [victims[run.id]["checkpoints"][at] for run in runs]
+        about = exposed_row(runs[0], "trajectory", {"epoch": epoch})
+        for own in ("run", "unit", "partition_seed", "seed", "target_class"):
+            about[own] = None
+        means = {column: fmean(c[column] for c in seen) for column in _AVERAGED}
+        found = about | {"regulariser": name, "versus": None} | means
+        rows.append({column: found.get(column) for column in columns})
+    return rows
+
+
+def _rows(profile: Profile, records: Records) -> list[Row]:
+    tuned, compared = records["tune"], records["expose"]
+    rows: list[Row] = []
+    for phase, conditions in (("tuned", _tuned(profile)), ("attempted", _attempted(profile))):
+        for run in (run for runs in conditions for run in runs):
+            rows.append(_row(run, phase, tuned[run.id]["checkpoints"][-1], run.defence.name, None))
+    victims = _compared(profile)
+    for (victim, attack, name), runs in victims.items():
+        for run, plain in zip(runs, victims[victim, attack, "none"], strict=True):
+            own, undefended = compared[run.id], compared[plain.id]
+            rows.append(_row(run, "final", own["checkpoints"][-1], name, None))
+            if name == "none":
+                rows.append(_row(run, "final", _early(own), EARLY_STOPPING, None))
+            else:
+                rows.append(_row(run, "matched", matched(own, undefended), name, name))
+                rows.append(_row(plain, "matched", matched(undefended, own), "none", name))
+    columns = tuple(rows[0])
+    for (_, _, name), runs in victims.items():
+        rows += _trajectory(runs, dict(compared), name, columns)
+    return rows
+
+
+def chosen_weights(table: Table, budget: float) -> dict[str, tuple[float, bool]]:
+    """By defence, the weight that the rule chooses from the evidence, and whether it is within the budget."""
+    tuned = table.where(phase="tuned")
+
+    def accuracy(rows: Table) -> float:
+        return fmean(cast(float, row["test_accuracy"]) for row in rows)
+
+    least = accuracy(tuned.where(regulariser="none")) - budget
+    chosen = {}
+    for name in map(str, tuned.values("regulariser")):
+        if name == "none":
+            continue
+        tried = tuned.where(regulariser=name)
+        weights = sorted(cast(float, weight) for weight in tried.values("weight"))
+        within = [w for w in weights if accuracy(tried.where(weight=w)) >= least]
+        chosen[name] = (within[-1], True) if within else (weights[0], False)
+    return chosen
+
+
+def strongest_attempt(table: Table) -> tuple[str, float]:
+    """The form and weight of the margin loss that the rule chooses from the evidence."""
+    attempted = table.where(phase="attempted")
+
+    def exposed(form: str, weight: float) -> float:
+        rows = attempted.where(regulariser=form, weight=weight)
+        return fmean(cast(float, row["target_auc"]) for row in rows)
+
+    forms = [str(name) for name in attempted.values("regulariser") if name != "none"]
+    tried = [(f, cast(float, w)) for f in forms for w in attempted.where(regulariser=f).values("weight")]
+    return min(tried, key=lambda attempt: exposed(*attempt))
+
+
+def disagreements(profile: Profile, table: Table) -> list[str]:
+    """Where the profile's values are not what the rules choose from the evidence; empty when they agree."""
+    s: Settings = profile.settings("comparative")
+    found = [
+        f"{name}: weight {s.defences[name].weight}, the rule chooses {weight}"
+        for name, (weight, _) in chosen_weights(table, s.accuracy_budget).items()
+        if s.defences[name].weight != weight
+    ]
+    form, weight = strongest_attempt(table)
+    if (s.strongest.defence, s.strongest.weight) != (form, weight):
+        found.append(
+            f"strongest attempt: {s.strongest.defence} {s.strongest.weight}, the rule chooses {form} {weight}"
+        )
+    return found
+
+
+EXPERIMENT = Experiment(
+    paper="desanctis",
+    reproduces="the comparative study that section 4.2 proposes",
+    phases=(
+        train_phase("comparative", lambda profile: [*_tune(profile), *_compare(profile)]),
+        expose_phase("tune", "comparative", _tune),
+        expose_phase("expose", "comparative", _compare),
+    ),
+    rows=_rows,
+)

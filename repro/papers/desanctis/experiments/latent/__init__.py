@@ -1,0 +1,111 @@
+"""Whether a variational autoencoder learns the backdoor as a dimension of its latent space (desanctis 3).
+
+Of every unit one autoencoder is trained on the clean training set, and one on the poisoned one at each poison rate,
+from the same initial weights, in the same random order. The clean one is the floor.
+
+Recipe and beta were chosen on the tuning's seeds from the reconstruction error on held-out images without the trigger,
+and nothing else, by a rule fixed beforehand. Rate, batch size and epochs: those of the lowest error on their grid. As
+the error alone would always take the lightest beta, beta is the heaviest one whose error stays within a tenth of the
+lightest's: weight on the prior is what gives a dimension a meaning of its own. The profile says what was chosen.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from repro.harness.evidence.table import Row
+from repro.harness.experiment import Experiment, Phase, Record, Records, Unit, units
+from repro.harness.profile import Count, Positive, Profile, Rates, Strict
+from repro.harness.runs import Backdoor, Fleet
+from repro.papers.desanctis.experiments.latent.runs import LatentRun, Training
+from repro.training.recipe import Recipe
+
+PICTURED = 2
+MEASURED = (
+    "latent_auc",
+    "traversal_overlap",
+    "interpolation_trigger",
+    "pixel_interpolation",
+    "trigger_drawn",
+    "reconstruction",
+    "mask_share",
+)
+PICTURES = ("interpolation_images", "traversal_images")
+
+
+class Settings(Strict):
+    """How many units, which of the profile's triggers at which poison rates, the autoencoder's sizes and its recipe."""
+
+    units: Count
+    trigger: str
+    poison_rates: Rates
+    latent: Annotated[int, Field(ge=2)]
+    width: Count
+    beta: Positive
+    learning_rate: Positive
+    batch_size: Count
+    epochs: Count
+
+
+def _run(profile: Profile, unit: Unit, training: Training, poison_rate: float) -> LatentRun:
+    s: Settings = profile.settings("latent")
+    return LatentRun(
+        unit=unit.name,
+        data=profile.dataset(),
+        partition_seed=unit.partition_seed,
+        seed=unit.partition_seed,
+        training=training,
+        backdoor=Backdoor(unit.poison_class, profile.trigger(s.trigger), poison_rate),
+        latent=s.latent,
+        width=s.width,
+        beta=s.beta,
+        recipe=Recipe(s.learning_rate, s.batch_size, s.epochs),
+    )
+
+
+def _runs(profile: Profile) -> list[LatentRun]:
+    """Clean ones, then the poisoned ones by poison rate, each in the order of the units."""
+    s: Settings = profile.settings("latent")
+    among = units(profile.seeds.evidence, s.units, profile.classes())
+    # Triggered images depend on no poison rate: the first stands for all.
+    clean = [_run(profile, unit, "clean", s.poison_rates[0]) for unit in among]
+    return clean + [_run(profile, unit, "poisoned", rate) for rate in s.poison_rates for unit in among]
+
+
+def _fleets(profile: Profile) -> list[Fleet]:
+    runs, size = _runs(profile), profile.fleet
+    return [Fleet(tuple(runs[i : i + size])) for i in range(0, len(runs), size)]
+
+
+def _row(run: LatentRun, record: Record, pictured: bool) -> Row:
+    attack = run.backdoor
+    described: Row = {
+        "run": run.id,
+        "phase": "trained",
+        "unit": run.unit,
+        "partition_seed": run.partition_seed,
+        "seed": run.seed,
+        "poison_class": attack.poison_class,
+        "training": run.training,
+        "poison_rate": float(attack.poison_rate) if run.training == "poisoned" else 0.0,
+        "trigger": attack.trigger.name,
+        "latent": run.latent,
+    }
+    measured: Row = {name: float(record[name]) for name in MEASURED}
+    pictures: Row = {name: record[name] if pictured else None for name in PICTURES}
+    return described | measured | {"active": record["active"], "epochs": run.recipe.epochs} | pictures
+
+
+def _rows(profile: Profile, records: Records) -> list[Row]:
+    """A row a run; those of the first units also hold pictures."""
+    trained = records["train"]
+    names = [run.unit for run in _runs(profile)[:PICTURED]]
+    return [_row(run, trained[run.id], run.unit in names) for run in _runs(profile)]
+
+
+EXPERIMENT = Experiment(
+    paper="desanctis",
+    reproduces="the latent interpolation that section 3 proposes",
+    phases=(Phase("train", f"{__name__}.work:train_latent", _fleets),),
+    rows=_rows,
+)

@@ -1,0 +1,246 @@
+"""Targeted clean-label poisoning by feature collision, with and without the margin loss (desanctis 2.4, 3.1; eq. 1).
+
+After Shafahi et al. 2018, "Poison Frogs". A public encoder is trained on the attacker's pool. Poisons made from bases
+of one class collide with one held-out image of another class in the encoder's features, and join the victim's
+training set under their bases' label. *Frozen* victims train a linear head on those features, *end-to-end* ones all
+layers, where poisons may also carry the target as a watermark. Beside the poisoned victim stands a placebo, trained on
+the bases as they were. A contrastive loss is inert on a frozen encoder, so the margin loss is met end-to-end alone.
+
+How hard the poisons are held to their bases is eq. 1's beta. A rule chose it, fixed beforehand, from crafting alone on
+the tuning's seeds: of 0.03, 0.1, 0.3 and 1 the largest at which at least half of the poisons lie nearer the target than
+their base in the encoder's features and at least half nearer their base in pixels, else the one whose smaller share is
+highest. The profile says what it chose.
+
+Whether the margin loss can separate what eq. 1 collapsed may depend on its weight. The *strongest attempt* is, of every
+weight in ``attempts``, with all pairs and with distance-weighted sampling, the one with the lowest mean share of
+collapsed poisons, on the tuning's seeds, under the condition of most poisons among those without a watermark.
+"""
+
+from statistics import fmean
+from typing import Annotated, cast
+
+from pydantic import Field
+
+from repro.harness.evidence.table import Row, Table
+from repro.harness.experiment import Experiment, Phase, Record, Records, units
+from repro.harness.profile import Count, Positive, Profile, Strict, Weights
+from repro.harness.runs import Defence, Fleet
+from repro.papers.desanctis.experiments.targeted.runs import TargetedRun
+from repro.papers.desanctis.victims.experiment import Attempt, chunks
+from repro.training.recipe import Recipe
+
+PICTURED = 3
+MEASURED = (
+    "target_asr",
+    "placebo_asr",
+    "poison_as_target_rate",
+    "base_as_target_rate",
+    "poison_as_base_rate",
+    "nearer_target_rate",
+    "nearer_base_rate",
+    "collapsed_rate",
+    "feature_ratio",
+    "input_ratio",
+    "clean_accuracy",
+    "placebo_accuracy",
+)
+
+
+class Crafting(Strict):
+    """Options of the attack's piece, as it explains them."""
+
+    beta: Annotated[float, Field(ge=0)]
+    step: Positive
+    iterations: Count
+
+
+class FrozenSettings(Strict):
+    """How a linear head is trained on fixed features, and how many poisons it meets."""
+
+    learning_rate: Positive
+    epochs: Count
+    budgets: Annotated[list[Count], Field(min_length=1)]
+
+
+class Condition(Strict):
+    """How many poisons, and at what opacity the target lies over their bases."""
+
+    budget: Count
+    watermark: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class EndToEndSettings(Strict):
+    """How long all layers are trained, and what poisons they meet."""
+
+    epochs: Count
+    conditions: Annotated[list[Condition], Field(min_length=1)]
+
+
+class Settings(Strict):
+    """Sizes, recipes, crafting, the margin loss's weight, and the conditions of both kinds of victim."""
+
+    units: Count
+    tuning_units: Count
+    architecture: str
+    members: Count
+    nonmembers: Count
+    learning_rate: Positive
+    batch_size: Count
+    encoder_epochs: Count
+    crafting: Crafting
+    margin_weight: Positive
+    attempts: Weights
+    strongest: Attempt
+    frozen: FrozenSettings
+    end_to_end: EndToEndSettings
+
+
+Conditions = list[list[TargetedRun]]
+"""Attacks by condition, each condition in the order of the units."""
+
+
+def _end_to_end(profile: Profile, condition: Condition, defence: Defence, tuning: bool) -> list[TargetedRun]:
+    """Attacks on victims that train all layers, on the evidence's seeds or on the tuning's."""
+    s: Settings = profile.settings("targeted")
+    recipe = Recipe(s.learning_rate, s.batch_size, s.end_to_end.epochs)
+    return _attack_runs(profile, recipe, False, condition, defence, tuning)
+
+
+def _attack_runs(
+    profile: Profile, recipe: Recipe, frozen: bool, condition: Condition, defence: Defence, tuning: bool
+) -> list[TargetedRun]:
+    s: Settings = profile.settings("targeted")
+    first, count = (profile.seeds.tuning, s.tuning_units) if tuning else (profile.seeds.evidence, s.units)
+    return [
+        TargetedRun(
+            unit=u.name,
+            data=profile.dataset(),
+            seed=u.partition_seed,
+            base_class=u.poison_class,
+            architecture=s.architecture,
+            encoder_recipe=Recipe(s.learning_rate, s.batch_size, s.encoder_epochs),
+            recipe=recipe,
+            members=s.members,
+            nonmembers=s.nonmembers,
+            frozen=frozen,
+            budget=condition.budget,
+            watermark=condition.watermark,
+            crafting=s.crafting.model_dump(),
+            defence=defence,
+        )
+        for u in units(first, count, profile.classes())
+    ]
+
+
+def _attacked(profile: Profile) -> Conditions:
+    """Frozen victims, then end-to-end ones without a defence and with the margin loss."""
+    s: Settings = profile.settings("targeted")
+    head = Recipe(s.frozen.learning_rate, s.batch_size, s.frozen.epochs)
+    frozen = [
+        _attack_runs(profile, head, True, Condition(budget=budget), Defence(), False)
+        for budget in s.frozen.budgets
+    ]
+    return frozen + [
+        _end_to_end(profile, condition, defence, False)
+        for condition in s.end_to_end.conditions
+        for defence in (Defence(), Defence("margin", s.margin_weight))
+    ]
+
+
+def _strongest(profile: Profile) -> Conditions:
+    s: Settings = profile.settings("targeted")
+    defence = Defence(s.strongest.defence, s.strongest.weight)
+    return [_end_to_end(profile, condition, defence, False) for condition in s.end_to_end.conditions]
+
+
+def _attempted(profile: Profile) -> Conditions:
+    s: Settings = profile.settings("targeted")
+    most = max(s.end_to_end.conditions, key=lambda c: (c.watermark == 0, c.budget))
+    forms = ("margin", "margin_sampled")
+    defences = [Defence(), *(Defence(form, weight) for form in forms for weight in s.attempts)]
+    return [_end_to_end(profile, most, defence, True) for defence in defences]
+
+
+def _all(profile: Profile) -> Conditions:
+    """No two alike: the strongest attempt may be a condition that stands anyway."""
+    every = [*_attacked(profile), *_strongest(profile), *_attempted(profile)]
+    return list({runs[0].id: runs for runs in every}.values())
+
+
+def _encoders(profile: Profile) -> list[Fleet]:
+    """Of the first condition's attacks on the evidence's seeds and on the tuning's; the others have the same."""
+    both = (_attacked(profile)[0], _attempted(profile)[0])
+    return [fleet for runs in both for fleet in chunks([run.encoder for run in runs], profile.fleet)]
+
+
+def _attacks(profile: Profile) -> list[Fleet]:
+    return [fleet for runs in _all(profile) for fleet in chunks(runs, profile.fleet)]
+
+
+def _encoders_of(profile: Profile, fleet: Fleet) -> Fleet:
+    del profile
+    return Fleet(tuple(run.encoder for run in fleet.runs))
+
+
+def _row(run: TargetedRun, phase: str, record: Record) -> Row:
+    described: Row = {
+        "run": run.id,
+        "phase": phase,
+        "unit": run.unit,
+        "partition_seed": run.seed,
+        "seed": run.seed,
+        "base_class": run.base_class,
+        "target_class": record["target_class"],
+        "victim": "frozen" if run.frozen else "end-to-end",
+        "budget": run.budget,
+        "watermark": float(run.watermark),
+        "regulariser": run.defence.name,
+        "weight": float(run.defence.weight),
+        "architecture": run.architecture,
+    }
+    return described | {name: float(record[name]) for name in MEASURED}
+
+
+def _pictures(record: Record, shown: bool) -> Row:
+    names = ("base_image", "target_image", "poison_image")
+    return dict(zip(names, record["pictures"] if shown else [None] * 3, strict=True))
+
+
+def _rows(profile: Profile, records: Records) -> list[Row]:
+    """Of the first units of each condition also the first base, the target and the first poison, as pictures."""
+    attacked = records["attack"]
+    phases = {"attacked": _attacked, "strongest": _strongest, "attempted": _attempted}
+    return [
+        _row(run, phase, attacked[run.id])
+        | _pictures(attacked[run.id], phase == "attacked" and at < PICTURED)
+        for phase, conditions in phases.items()
+        for runs in conditions(profile)
+        for at, run in enumerate(runs)
+    ]
+
+
+def strongest_attempt(table: Table) -> tuple[str, float]:
+    """The form and weight of the margin loss that the rule chooses from the evidence."""
+    rows = [row for row in table.where(phase="attempted") if row["regulariser"] != "none"]
+    shares: dict[tuple[str, float], list[float]] = {}
+    for row in rows:
+        attempt = str(row["regulariser"]), cast(float, row["weight"])
+        shares.setdefault(attempt, []).append(cast(float, row["collapsed_rate"]))
+    return min(shares, key=lambda attempt: fmean(shares[attempt]))
+
+
+EXPERIMENT = Experiment(
+    paper="desanctis",
+    reproduces="the attack of section 2.4 and the defence that 3.1 proposes",
+    phases=(
+        Phase("train", "repro.papers.desanctis.victims.work:train_encoders", _encoders, keeps_weights=True),
+        Phase(
+            "attack",
+            f"{__name__}.work:train_targeted",
+            _attacks,
+            after="train",
+            parent=_encoders_of,
+        ),
+    ),
+    rows=_rows,
+)

@@ -1,0 +1,1 @@
+"""Victims of membership inference: what several experiments of desanctis train and tabulate."""

@@ -1,0 +1,1 @@
+"""Truong et al. 2020: backdoor triggers, regularisers and clean retraining, systematically."""

@@ -1,0 +1,1 @@
+"""The experiments of truong2020: one folder each."""
