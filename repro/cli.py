@@ -66,7 +66,7 @@ def list_(
     kind: Annotated[str | None, typer.Argument(help="One kind only, such as experiments.")] = None,
 ) -> None:
     """Datasets, attacks, triggers, defences, architectures, experiments, claims and profiles."""
-    from repro.harness.listing import listing
+    from repro.listing import listing
 
     print(listing(kind))
 
@@ -155,7 +155,7 @@ def bring(
 def claims(profile: Profiled = None) -> None:
     """Judge every claim on the evidence, write the verdicts, and print them as a table."""
     from repro.claims.judge import write_verdicts
-    from repro.harness.listing import verdict_table
+    from repro.listing import verdict_table
 
     name = _profile_name(profile)
     write_verdicts(ROOT, name)
@@ -173,7 +173,7 @@ def explain(claim: str, profile: Profiled = None) -> None:
 @app.command()
 def report(profile: Profiled = None) -> None:
     """Write the report, and print the verdicts and where the report is."""
-    from repro.harness.listing import verdict_table
+    from repro.listing import verdict_table
     from repro.report import write_report
 
     name = _profile_name(profile)

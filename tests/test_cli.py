@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from repro import listing, timing
 from repro.cli import main
-from repro.harness import listing, timing
 from repro.harness import profile as profiles
 from repro.harness.evidence.files import write_json, write_text
 from repro.harness.evidence.fingerprint import evidence_fingerprint
@@ -228,9 +228,9 @@ def test_unknown_command_or_option_is_a_usage_error(repro: Command, arguments: l
 
 def test_interruption_says_how_to_go_on(project: Path) -> None:
     program = (
-        "import sys, repro.harness.listing, repro.cli\n"
+        "import sys, repro.listing, repro.cli\n"
         "def interrupt(kind):\n    raise KeyboardInterrupt\n"
-        "repro.harness.listing.listing = interrupt\nsys.argv = ['repro', 'list']\nrepro.cli.main()\n"
+        "repro.listing.listing = interrupt\nsys.argv = ['repro', 'list']\nrepro.cli.main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=False

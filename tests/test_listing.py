@@ -10,7 +10,7 @@ from repro import plugins
 from repro.claims.catalogue import load_claims
 from repro.errors import ReproError
 from repro.harness import profile as profiles
-from repro.harness.listing import listing, verdict_table
+from repro.listing import listing, verdict_table
 
 KINDS = [
     "datasets",

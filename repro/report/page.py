@@ -1,8 +1,8 @@
 """`reports/<profile>/README.md`: the order in which a reviewer reads it."""
 
-from repro.papers.truong2020 import against_itself
-from repro.report import claims, provenance, setup, trigger_pictures
+from repro.report import claims, provenance, setup
 from repro.report.markdown import bullets, document, escape, link
+from repro.report.papers import additions
 from repro.report.report import Report
 from repro.report.sections import in_order, section_blocks
 from repro.report.wording import MEANINGS, SYMBOLS
@@ -23,7 +23,7 @@ def page(report: Report) -> str:
             "## Contents",
             _contents(report, experiments),
             "## What differs from the paper",
-            *setup.departures(report),
+            *additions(report, "departures"),
             "## Claims at a glance",
             "The interval is the judge's, at the claim's own level. "
             + "; ".join(f"{SYMBOLS[v]} *{v}*: {MEANINGS[v]}" for v in SYMBOLS)
@@ -33,10 +33,10 @@ def page(report: Report) -> str:
             "Means over independent units; \u201c±\u201d is a 95 % interval (Student's t over units), so that a reader "
             "can see the spread. Verdicts rest on the wider intervals of the claims' own level.",
             "### The triggers",
-            *trigger_pictures.blocks(report),
+            *additions(report, "pictures"),
             *(block for experiment in experiments for block in section_blocks(report, experiment)),
             "## Where the paper contradicts itself",
-            *against_itself.blocks(report),
+            *additions(report, "contradictions"),
             "## Claims, one by one",
             "*Estimate* is the mean paired effect over cells and units; beside the judge's interval stand the 95 % "
             "interval and, as a check on Student's t, the studentised bootstrap's at the judge's level. *Turns by* is "

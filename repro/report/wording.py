@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from repro.claims.rules import Outcome
 from repro.claims.verdicts import Interval
-from repro.papers.truong2020.published import ARCHITECTURES
 from repro.report.markdown import MINUS, NONE, SPACE, code, escape
 from repro.report.summary import Estimate
 
@@ -39,7 +38,9 @@ _NAMES = {
     "cnn_wide": "wide CNN",
     "dirty_label": "dirty-label",
     "clean_label": "clean-label",
-    **ARCHITECTURES,
+    "resnet50": "ResNet-50",
+    "nasnet_large": "NASNet",
+    "nasnet_mobile": "NASNet-Mobile",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from repro.harness.profile import DataSettings, load_profile
+from repro.papers.truong2020.departures import departures
 from repro.report import sections, setup
 from repro.report.page import page
 from repro.report.report import Report
@@ -74,9 +75,7 @@ def test_without_evidence_the_head_says_that_no_edition_is_known(empty: Path) ->
 def test_where_weights_come_from_is_said_in_so_many_words(empty: Path, pretrained: Any, wanted: str) -> None:
     report = report_of(empty, pretrained=pretrained)
     assert f"Models start from {wanted}" in head(report)
-    row = next(
-        line for line in setup.departures(report)[1].splitlines() if line.startswith("| Architectures")
-    )
+    row = next(line for line in departures(report)[1].splitlines() if line.startswith("| Architectures"))
     assert ("from published weights" in row) == ("published weights**" in wanted)
     assert ("from random weights" in row) == ("**random weights**" in wanted)
 
@@ -109,8 +108,8 @@ def test_evidence_of_an_experiment_left_out_is_not_shown(root: Path) -> None:
 
 def test_tuning_left_out_is_not_passed_off_as_the_source_of_weights(empty: Path) -> None:
     rule = "by a rule fixed beforehand"
-    assert rule in setup.departures(report_of(empty))[1]
-    without = setup.departures(report_of(empty, leaves_out={"tuning": "too long"}))[1]
+    assert rule in departures(report_of(empty))[1]
+    without = departures(report_of(empty, leaves_out={"tuning": "too long"}))[1]
     assert rule not in without
     assert "their tuning is left out here" in without
 
@@ -118,14 +117,14 @@ def test_tuning_left_out_is_not_passed_off_as_the_source_of_weights(empty: Path)
 def test_training_options_are_among_the_departures_and_augmentation_touches_the_trigger(empty: Path) -> None:
     plain = {"precision": "bf16", "compile": True}
     given = {"mlp": plain, "cnn": plain, "cnn_bn": {"augmentation": "flip_crop", "precision": "bf16"}}
-    text = setup.departures(with_options(empty, given))[1]
+    text = departures(with_options(empty, given))[1]
     (row,) = (line for line in text.splitlines() if line.startswith("| Training options"))
     assert "MLP and CNN: compile yes; precision bf16" in row
     assert "CNN+BN: augmentation flip\\_crop; precision bf16" in row
     assert "and so on the trigger" in row
-    without = setup.departures(with_options(empty, {"mlp": plain | {"augmentation": "none"}}))[1]
+    without = departures(with_options(empty, {"mlp": plain | {"augmentation": "none"}}))[1]
     assert "and so on the trigger" not in without
-    assert "Training options" not in setup.departures(report_of(empty))[1]
+    assert "Training options" not in departures(report_of(empty))[1]
 
 
 @pytest.mark.parametrize(
@@ -153,4 +152,4 @@ def test_what_data_and_models_have_in_common_with_the_paper_is_said(
         training=profile.training.model_copy(update={"learning_rate": rates}),
         retraining=profile.retraining.model_copy(update={"learning_rate": rates}),
     )
-    assert wanted in setup.departures(report)[0]
+    assert wanted in departures(report)[0]

@@ -11,8 +11,8 @@ from synthetic_rows import regularisers, write_evidence
 from repro.data import Dataset
 from repro.errors import ReproError
 from repro.harness.profile import DataSettings, load_profile
+from repro.papers.truong2020 import trigger_pictures
 from repro.papers.truong2020.experiments.regularisers.figures import class_name
-from repro.report import trigger_pictures
 from repro.report.report import Report
 
 FLOWERS = ("daisy", "dandelion", "rose", "sunflower", "tulip")
