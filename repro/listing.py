@@ -17,6 +17,7 @@ Lines = list[tuple[str, str]]
 def listing(kind: str | None) -> str:
     """Name and title of every piece of a kind, such as ``experiments``, or of all kinds when it is None."""
     kinds: dict[str, Callable[[], Lines]] = {
+        "papers": lambda: _pieces("paper"),
         "datasets": lambda: _pieces("dataset"),
         "attacks": lambda: _pieces("attack"),
         "triggers": lambda: _pieces("trigger"),

@@ -17,7 +17,7 @@ from numba.core.caching import UserWideCacheLocator
 from repro.errors import ReproError
 
 _HERE = Path(__file__).resolve().parent
-_CONSTANTS = _HERE.parent / "training" / "pair_losses.py"
+_CONSTANTS = _HERE.parent / "losses" / "pairs.py"
 
 
 class ByContents(UserWideCacheLocator):

@@ -157,11 +157,11 @@ def test_another_package_is_named_with_both_versions(project: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
-        ("training/task.py", "data.limit", "None"),
-        ("training/process.py", "torch.set_num_threads(1)", "torch.set_num_threads(4)"),
-        ("workers.py", "_MOST_RUNS, _SHARES = 30", "_MOST_RUNS, _SHARES = 31"),
-        ("execute.py", 'entries[job.key]["record"] for', "{} for"),
-        ("evidence/store.py", "content if isinstance", "{} if isinstance"),
+        ("harness/task.py", "data.limit", "None"),
+        ("harness/process.py", "torch.set_num_threads(1)", "torch.set_num_threads(4)"),
+        ("harness/workers.py", "_MOST_RUNS, _SHARES = 30", "_MOST_RUNS, _SHARES = 31"),
+        ("harness/execute.py", 'entries[job.key]["record"] for', "{} for"),
+        ("harness/evidence/store.py", "content if isinstance", "{} if isinstance"),
     ],
 )
 def test_what_carries_runs_out_counts(

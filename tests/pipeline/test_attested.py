@@ -78,10 +78,9 @@ def refactor(project: Project) -> None:
     )
     path.write_text(text, encoding="utf-8")
     project.change("repro/attacks/backdoor.py", "is outside (0, 1]", "is no rate")
-    project.change("repro/papers/truong2020/experiments/poison_rate/__init__.py", "floor = ", "below = ")
-    project.change(
-        "repro/papers/truong2020/experiments/poison_rate/__init__.py", "[run.id], floor)", "[run.id], below)"
-    )
+    rows = "repro/papers/truong2020/experiments/poison_rate/__init__.py"
+    project.change(rows, "floor = ", "below = ")
+    project.change(rows, "[run.id], floor)", "[run.id], below)")
 
 
 def test_refactorings_are_attested_and_train_nothing(project: Project) -> None:
@@ -141,7 +140,7 @@ def test_what_no_witness_executes_needs_a_reason(project: Project) -> None:
 
 
 def test_rows_of_another_meaning_stay_stale(project: Project) -> None:
-    project.change("repro/harness/experiment.py", '["poisoned_accuracy"]', '["clean_accuracy"]')
+    project.change("repro/papers/backdoors/grid.py", '["poisoned_accuracy"]', '["clean_accuracy"]')
     commit(project)
     status, output = attest(project)
     assert status == 1

@@ -37,7 +37,7 @@ def test_clones_share_what_one_of_them_compiled(copy: Path, tmp_path: Path) -> N
     assert folder_of(copy, tmp_path) == folder_of(PACKAGE.parent, tmp_path)
 
 
-@pytest.mark.parametrize("file", ["kernel/vectors.py", "training/pair_losses.py"])
+@pytest.mark.parametrize("file", ["kernel/vectors.py", "losses/pairs.py"])
 def test_a_change_in_any_file_is_compiled_anew(copy: Path, tmp_path: Path, file: str) -> None:
     before = folder_of(copy, tmp_path)
     changed = copy / "repro" / file

@@ -2,8 +2,8 @@
 
 For evidence that is stale by code alone. Witnesses are trained in a working tree of the commit that made the evidence
 and in the present tree, on this machine, beside no store; records and weights have to be the same bytes, and every
-definition that changed has to have been executed, before and after. A change of ``rows`` is proved in full: they are
-computed anew from all records, where these are here, and have to be the evidence's table.
+definition that changed has to have been executed, before and after, unless it was only moved. A change of ``rows`` is
+proved in full: they are computed anew from all records, where these are here, and have to be the evidence's table.
 """
 
 import platform
@@ -190,14 +190,13 @@ def _judge(
         for name, (old, new) in names.items() if part != "rows" else ():
             if (old and name not in before["executed"]) or (new and name not in after["executed"]):
                 lacking.add(name)
-    try:
-        return (
-            changed,
-            list(rows_differ(root, profile, stale.experiment, stale.stored)) if "rows" in changed else [],
-            lacking,
-        )
-    except ReproError:
-        return changed, [], lacking | changed["rows"].keys()
+    lines: list[str] = []
+    if unproved := changed.get("rows", {}).keys() - after["moved"]:
+        try:
+            lines = list(rows_differ(root, profile, stale.experiment, stale.stored))
+        except ReproError:
+            lacking |= unproved
+    return changed, lines, lacking - after["moved"].keys()
 
 
 def _names(changed: Changes) -> set[str]:

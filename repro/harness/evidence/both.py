@@ -15,6 +15,7 @@ from repro.harness.evidence.committed import worktree
 from repro.harness.evidence.definitions import PACKAGE
 from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import evidence_path, phase_digest
+from repro.harness.evidence.moved import index, moved
 from repro.harness.evidence.phases import read_phase
 from repro.harness.evidence.table import read_table, table
 from repro.harness.evidence.witnesses import Chosen
@@ -22,7 +23,7 @@ from repro.harness.experiment import Experiment
 from repro.harness.profile import Profile
 
 Outcome = dict[str, Any]
-"""What `repro.harness.evidence.witnessing` writes."""
+"""What `repro.harness.evidence.witnessing` writes; with the later one, what was only ``moved``."""
 
 
 def by_both(root: Path, profile: Profile, commit: str, chosen: Chosen) -> tuple[Outcome, Outcome]:
@@ -35,9 +36,12 @@ def by_both(root: Path, profile: Profile, commit: str, chosen: Chosen) -> tuple[
             which: _start(root, where, profile, runs, Path(folder, which)) for which, where in trees.items()
         }
         try:
-            return tuple(  # type: ignore[return-value]
-                _outcome(process, Path(folder, which), trees[which]) for which, process in started.items()
-            )
+            found = {
+                which: _outcome(process, Path(folder, which), trees[which])
+                for which, process in started.items()
+            }
+            found["after"]["moved"] = moved(*(index(where / "repro") for where in trees.values()))
+            return found["before"], found["after"]
         finally:
             for process in started.values():
                 process.kill()

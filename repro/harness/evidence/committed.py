@@ -9,8 +9,9 @@ from pathlib import Path
 
 from repro.errors import ReproError
 
-COMMAND = "repro/harness/evidence/witnessing.py"
-"""What code has to have for its runs to be trained beside those of other code."""
+_COMMAND = (
+    "def witness("  # what the command line has to have for runs to be trained beside those of other code
+)
 _OWN = ":(exclude,glob)reports/*/evidence/*.attested.json"
 
 
@@ -47,7 +48,7 @@ def obstacle(root: Path, commit: str | None, dirty: bool) -> str | None:
         return f"made by uncommitted changes to commit {commit[:12]}"
     if git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
         return f"its commit {commit[:12]} is not in this repository"
-    if git(root, "cat-file", "-e", f"{commit}:{COMMAND}") is None:
+    if git(root, "grep", "-q", _COMMAND, commit, "--", "repro/cli.py") is None:
         return "made before attest existed"
     return None
 

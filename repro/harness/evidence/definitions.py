@@ -8,6 +8,7 @@ Module-level statements other than definitions, imports and simple assignments r
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -233,6 +234,32 @@ def _for_types(node: ast.stmt) -> bool:
 def module_of(name: str) -> Module:
     """A module of this package, parsed once."""
     return Module(name)
+
+
+@contextmanager
+def reading(package: Path) -> Iterator[None]:
+    """Within the block, modules are those of another copy of this package."""
+    global PACKAGE  # noqa: PLW0603
+    own, PACKAGE = PACKAGE, package
+    module_of.cache_clear()
+    try:
+        yield
+    finally:
+        PACKAGE = own
+        module_of.cache_clear()
+
+
+def defined(reference: Reference) -> Reference | None:
+    """Where what a reference names is defined, through modules that only hand it on."""
+    module_name, name = reference
+    while file_of(module_name) is not None:
+        module = module_of(module_name)
+        if name in module.nodes:
+            return module_name, name
+        if name not in module.imports:
+            return None
+        module_name, name = module.imports[name]
+    return None
 
 
 def definitions(roots: Iterable[Reference], neutral: frozenset[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
-from repro.harness.evidence.definitions import ALWAYS, PACKAGE, Reference, file_of, module_of
+from repro.harness.evidence.definitions import ALWAYS, PACKAGE, Reference, defined, file_of, module_of
 
 
 class Trace:
@@ -93,26 +93,13 @@ def executed(trace: Trace) -> set[str]:
             continue
         found |= {own, f"{module_name}:{ALWAYS}"}
         for reference in module.definition(name).reaches:
-            target = _defined(reference)
+            target = defined(reference)
             if target is None:
                 continue
             there = ":".join(target)
             if _is_silent(target) or (own in compiled and there in compiled):
                 waiting.append(there)
     return found
-
-
-def _defined(reference: Reference) -> Reference | None:
-    """Where what a reference names is defined, through modules that only hand it on."""
-    module_name, name = reference
-    while file_of(module_name) is not None:
-        module = module_of(module_name)
-        if name in module.nodes:
-            return module_name, name
-        if name not in module.imports:
-            return None
-        module_name, name = module.imports[name]
-    return None
 
 
 def _is_silent(target: Reference) -> bool:

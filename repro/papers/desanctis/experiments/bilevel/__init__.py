@@ -120,6 +120,6 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the bi-level problem of section 2.1",
-    phases=(Phase("train", f"{__name__}.work:train_bilevel", _fleets),),
+    phases=(Phase("train", "repro.papers.desanctis.experiments.bilevel.work:train_bilevel", _fleets),),
     rows=_rows,
 )

@@ -207,7 +207,7 @@ EXPERIMENT = Experiment(
         Phase("train", "repro.papers.backdoors.work:train_fleet", _train, keeps_weights=True),
         Phase(
             "detect",
-            f"{__name__}.work:retrain_detected",
+            "repro.papers.desanctis.experiments.detection.work:retrain_detected",
             _detect,
             after="train",
             parent=_trained,

@@ -176,6 +176,6 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the generalising triggers of sections 3.2 and 4.1",
-    phases=(Phase("train", f"{__name__}.work:train_families", _train),),
+    phases=(Phase("train", "repro.papers.desanctis.experiments.families.work:train_families", _train),),
     rows=_rows,
 )

@@ -106,6 +106,6 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the latent interpolation that section 3 proposes",
-    phases=(Phase("train", f"{__name__}.work:train_latent", _fleets),),
+    phases=(Phase("train", "repro.papers.desanctis.experiments.latent.work:train_latent", _fleets),),
     rows=_rows,
 )

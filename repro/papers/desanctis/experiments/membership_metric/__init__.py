@@ -63,6 +63,8 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the metric of section 2.3",
-    phases=(Phase("measure", f"{__name__}.work:measure_fleet", _fleets),),
+    phases=(
+        Phase("measure", "repro.papers.desanctis.experiments.membership_metric.work:measure_fleet", _fleets),
+    ),
     rows=_rows,
 )

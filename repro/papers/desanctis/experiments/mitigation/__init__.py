@@ -175,6 +175,6 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the defences of section 1 against static and generalised triggers",
-    phases=(Phase("train", f"{__name__}.work:train_mitigated", _fleets),),
+    phases=(Phase("train", "repro.papers.desanctis.experiments.mitigation.work:train_mitigated", _fleets),),
     rows=_rows,
 )

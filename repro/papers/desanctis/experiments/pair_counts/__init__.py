@@ -106,6 +106,6 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the costs that section 3.1 compares",
-    phases=(Phase("measure", f"{__name__}.work:measure_fleet", _fleets),),
+    phases=(Phase("measure", "repro.papers.desanctis.experiments.pair_counts.work:measure_fleet", _fleets),),
     rows=_rows,
 )

@@ -236,7 +236,7 @@ EXPERIMENT = Experiment(
         Phase("train", "repro.papers.desanctis.victims.work:train_encoders", _encoders, keeps_weights=True),
         Phase(
             "attack",
-            f"{__name__}.work:train_targeted",
+            "repro.papers.desanctis.experiments.targeted.work:train_targeted",
             _attacks,
             after="train",
             parent=_encoders_of,

@@ -115,6 +115,8 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
 EXPERIMENT = Experiment(
     paper="truong2020",
     reproduces="Table 1",
-    phases=(Phase("measure", f"{__name__}.work:count_fleet", _measure),),
+    phases=(
+        Phase("measure", "repro.papers.truong2020.experiments.poison_statistics.work:count_fleet", _measure),
+    ),
     rows=_rows,
 )
