@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticUndefined
 
 from repro import plugins
 from repro.errors import ReproError
@@ -105,7 +106,9 @@ class Profile(Strict):
     """One reproduction: what ``repro/profiles/<name>.yaml`` says, with the seeds of ``params.yaml``.
 
     ``paper_dataset`` names the paper's dataset where the profile uses it, and the paper's models: only there published
-    levels are judged.
+    levels are judged. ``experiments`` has of each what differs from its defaults; one that is not named runs with
+    these, unless it would train more than ``most_models`` models. An experiment has at most ``units`` units where the
+    profile does not say how many.
     """
 
     name: str
@@ -125,7 +128,9 @@ class Profile(Strict):
     poison_rate: Fraction
     triggers: dict[str, TriggerSettings]
     defences: dict[str, DefenceSettings]
-    experiments: dict[str, dict[str, Any]]
+    units: Count = 60
+    most_models: Count | None = None
+    experiments: dict[str, dict[str, Any]] = {}
     leaves_out: dict[str, str] = {}
 
     def dataset(self) -> Data:
@@ -208,12 +213,26 @@ class Profile(Strict):
         """The profile's settings for an experiment, validated by its piece."""
         return self._once(
             f"settings {experiment}",
-            lambda: reading.checked(
-                plugins.load("experiment", experiment).Settings,
-                self.experiments.get(experiment, {}),
-                f"profile {self.name}: experiments.{experiment}",
-            ),
+            lambda: self._settings(plugins.load("experiment", experiment).Settings, experiment),
         )
+
+    def _settings(self, model: type[BaseModel], experiment: str) -> BaseModel:
+        """What the profile says, over what it has for all experiments, over the experiment's own defaults."""
+        defaults = {name: field.get_default() for name, field in model.model_fields.items()}
+        wanted = defaults.get("triggers", PydanticUndefined)
+        shared = list(self.triggers) if wanted is PydanticUndefined else wanted
+        units = defaults.get("units", PydanticUndefined)
+        for_all = {
+            "units": self.units if units is PydanticUndefined else min(units, self.units),
+            "architecture": self.architectures[0],
+            "architectures": self.architectures,
+            "trigger": next(iter(self.triggers), ""),
+            "triggers": [trigger for trigger in self.triggers if trigger in shared],
+            "regularisers": list(self.defences),
+        }
+        of_profile = {field: value for field, value in for_all.items() if field in defaults}
+        own = self.experiments.get(experiment, {})
+        return reading.checked(model, of_profile | own, f"profile {self.name}: experiments.{experiment}")
 
     def _once(self, what: str, make: Callable[[], V]) -> V:
         """What is the same however often it is asked for, made once; a changed copy of the profile makes its own."""
@@ -260,7 +279,27 @@ def load_profile(name: str, root: Path) -> Profile:
     seeds = load_parameters(root).seeds
     profile = reading.checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
     _check_pieces(profile, where)
-    return profile
+    return _with_unnamed(profile)
+
+
+def _with_unnamed(profile: Profile) -> Profile:
+    """The profile with every experiment that it does not name, by its defaults, or left out for the models it takes."""
+    unnamed = [
+        name
+        for name in plugins.names("experiment")
+        if name not in profile.experiments and name not in profile.leaves_out
+    ]
+    experiments = profile.experiments | {name: {} for name in unnamed}
+    if not unnamed or profile.most_models is None:
+        return profile.model_copy(update={"experiments": experiments})
+    left_out = dict(profile.leaves_out)
+    for name in unnamed:
+        phases = plugins.load("experiment", name).EXPERIMENT.phases
+        models = sum(len(fleet.runs) for phase in phases for fleet in phase.fleets(profile))
+        if models > profile.most_models:
+            left_out[name] = f"it takes {models:,} models, more than this profile's {profile.most_models:,}"
+            del experiments[name]
+    return profile.model_copy(update={"experiments": experiments, "leaves_out": left_out})
 
 
 def _check_pieces(profile: Profile, where: str) -> None:
@@ -312,11 +351,6 @@ def _check_pieces(profile: Profile, where: str) -> None:
     for name in plugins.names("experiment"):
         if name in profile.leaves_out:
             continue
-        if name not in profile.experiments:
-            raise ReproError(
-                f"{where}: experiments.{name}: missing; a profile sizes every experiment, or says under "
-                "leaves_out why it does not"
-            )
         settings = profile.settings(name)
         named = getattr(settings, "architecture", None)
         if named is not None:

@@ -93,7 +93,7 @@ def _among(option: str, names: list[str], known: list[str], whole: str) -> None:
 
 def _fewer_units(profile: Profile, among: list[str], units: int) -> list[str]:
     """The experiments that have more units than that."""
-    sizes = {name: profile.experiments[name].get("units") for name in among}
+    sizes = {name: getattr(profile.settings(name), "units", None) for name in among}
     counted = {name: size for name, size in sizes.items() if size is not None}
     if not counted:
         raise ReproError(f"--units {units}: {', '.join(among)} of profile {profile.name} counts no units")

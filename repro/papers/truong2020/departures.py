@@ -163,11 +163,8 @@ def _rates(profile: Profile, rates: dict[str, float]) -> str:
 
 
 def _units(report: Report) -> str:
-    counts = {
-        s["units"]
-        for e, s in report.profile.experiments.items()
-        if isinstance(s.get("units"), int) and e != "tuning" and e not in report.left_out
-    }
+    named = [e for e in report.profile.experiments if e != "tuning" and e not in report.left_out]
+    counts = {s.units for s in map(report.profile.settings, named) if hasattr(s, "units")}
     if not counts:
         return "the evidence's"
     return f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"

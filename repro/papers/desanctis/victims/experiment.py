@@ -35,16 +35,22 @@ class AttackSettings(Strict):
     options: Options = Field(default_factory=dict)
 
 
+DEFAULT_ATTACKS: dict[Literal["dirty_label", "feature_collision"], AttackSettings] = {
+    "dirty_label": AttackSettings(budget=20),
+    "feature_collision": AttackSettings(budget=30, options={"beta": 1.0, "step": 1.0, "iterations": 100}),
+}
+
+
 class VictimSettings(Strict):
     """How many members and non-members, and how encoders and victims train."""
 
     units: Count
     architecture: str
-    members: Count
-    nonmembers: Count
-    learning_rate: Positive
-    batch_size: Count
-    encoder_epochs: Count
+    members: Count = 300
+    nonmembers: Count = 600
+    learning_rate: Positive = 0.001
+    batch_size: Count = 64
+    encoder_epochs: Count = 30
 
 
 def chunks(runs: Sequence[Any], size: int) -> list[Fleet]:

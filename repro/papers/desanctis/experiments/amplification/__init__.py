@@ -27,16 +27,22 @@ class BudgetSettings(Strict):
 class HeadSettings(Strict):
     """How a linear head is trained on fixed features."""
 
-    learning_rate: Positive
-    epochs: Count
+    learning_rate: Positive = 0.003
+    epochs: Count = 100
 
 
 class Settings(VictimSettings):
     """Sizes, recipes, how long victims train, and each attack's budgets."""
 
-    epochs: Count
-    frozen: HeadSettings
-    attacks: dict[Literal["dirty_label", "feature_collision"], BudgetSettings]
+    units: Count = 30
+    epochs: Count = 100
+    frozen: HeadSettings = HeadSettings()
+    attacks: dict[Literal["dirty_label", "feature_collision"], BudgetSettings] = {
+        "dirty_label": BudgetSettings(budgets=[5, 20, 60]),
+        "feature_collision": BudgetSettings(
+            budgets=[10, 30, 100], options={"beta": 1.0, "step": 1.0, "iterations": 100}
+        ),
+    }
 
 
 def _victims(profile: Profile) -> list[list[ExposureRun]]:

@@ -27,14 +27,14 @@ GRADIENT_ERROR = 1e-2
 class Settings(Strict):
     """Sizes, the inner model's regularisation, the solver's steps, and the trigger of the backdoor."""
 
-    units: Count
-    members: Count
-    tested: Count
-    targets: Count
-    poisons: Count
-    regularisation: Positive
-    iterations: Count
-    step: Positive
+    units: Count = 30
+    members: Count = 150
+    tested: Count = 100
+    targets: Count = 5
+    poisons: Count = 10
+    regularisation: Positive = 1.0
+    iterations: Count = 5
+    step: Positive = 1.0
     trigger: str
 
 

@@ -24,6 +24,7 @@ from repro.harness.experiment import Experiment, Record, Records, units
 from repro.harness.profile import Count, Positive, Profile, Strict, Weights
 from repro.harness.runs import Defence, Options
 from repro.papers.desanctis.victims.experiment import (
+    DEFAULT_ATTACKS,
     AttackSettings,
     Attempt,
     VictimSettings,
@@ -51,16 +52,31 @@ class Tried(Strict):
 
 
 class Settings(VictimSettings):
-    """Sizes, recipes, attacks, and what is tried of each defence."""
+    """Sizes, recipes, attacks, and what is tried of each defence.
 
-    tuning_units: Count
-    validation: Count
-    checkpoints: list[Count]
-    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings]
-    accuracy_budget: Annotated[float, Field(gt=0, lt=1)]
-    defences: dict[str, Tried]
-    attempts: Weights
-    strongest: Attempt
+    Weights and the strongest attempt are what the rules choose on digits; the report shows them.
+    """
+
+    units: Count = 30
+    tuning_units: Count = 12
+    validation: Count = 100
+    checkpoints: list[Count] = [*range(1, 7), 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 100]
+    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings] = DEFAULT_ATTACKS
+    accuracy_budget: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    defences: dict[str, Tried] = {
+        "base_contrastive": Tried(weight=10.0, grid=[0.3, 1.0, 3.0, 10.0, 30.0]),
+        "margin": Tried(weight=10.0, grid=[0.3, 1.0, 3.0, 10.0, 30.0]),
+        "margin_sampled": Tried(weight=3.0, grid=[0.3, 1.0, 3.0, 10.0]),
+        "triplet": Tried(weight=30.0, grid=[0.3, 1.0, 3.0, 10.0, 30.0]),
+        "nt_xent": Tried(weight=0.3, grid=[0.3, 1.0, 3.0, 10.0]),
+        "nt_logistic": Tried(weight=1.0, grid=[0.3, 1.0, 3.0, 10.0]),
+        "weight_decay": Tried(weight=0.01, grid=[0.0003, 0.001, 0.003, 0.01, 0.03]),
+        "label_smoothing": Tried(weight=0.8, grid=[0.05, 0.1, 0.2, 0.4, 0.6, 0.8]),
+        "dp_sgd": Tried(weight=0.1, grid=[0.1, 0.2, 0.3, 0.5, 1.0]),
+        "crl": Tried(weight=0.2, grid=[0.1, 0.2, 0.5, 1.0, 1.5]),
+    }
+    attempts: Weights = [0.1, 0.3, 1.0, 3.0, 10.0]
+    strongest: Attempt = Attempt(defence="margin", weight=0.1)
 
 
 def _run(profile: Profile, victim: Victim, attack: str | None, defence: Defence) -> ExposureRun:

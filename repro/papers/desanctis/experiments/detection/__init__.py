@@ -42,18 +42,19 @@ MITIGATED = (
 class Settings(Strict):
     """How many units, which architectures and trigger; the search's length and what is done with its finds.
 
-    ``filter_rate`` is the share of the defender's clean images that the filter may flag.
+    ``filter_rate`` is the share of the defender's clean images that the filter may flag. Steps, units pruned and epochs
+    of unlearning were chosen on 20 units of digits' tuning seeds; the last two by clean accuracy.
     """
 
     units: Count
     architectures: Names
     trigger: str
-    steps: Count
-    batch_size: Count
-    pruned_units: Count
-    unlearning_epochs: Count
-    filter_units: Count
-    filter_rate: Annotated[float, Field(ge=0, lt=1)]
+    steps: Count = 300
+    batch_size: Count = 32
+    pruned_units: Count = 5
+    unlearning_epochs: Count = 5
+    filter_units: Count = 10
+    filter_rate: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
 def _units(profile: Profile) -> list[Unit]:

@@ -15,6 +15,7 @@ from repro.harness.experiment import Experiment, Records, units
 from repro.harness.profile import Count, Positive, Profile
 from repro.harness.runs import Defence
 from repro.papers.desanctis.victims.experiment import (
+    DEFAULT_ATTACKS,
     AttackSettings,
     VictimSettings,
     expose_phase,
@@ -31,9 +32,9 @@ VICTIMS: tuple[Victim, ...] = ("scratch", "fine-tuned")
 class Settings(VictimSettings):
     """Sizes, recipes, attacks, and the margin loss's weight."""
 
-    checkpoints: list[Count]
-    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings]
-    margin_weight: Positive
+    checkpoints: list[Count] = [*range(1, 7), 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, *range(75, 151, 15)]
+    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings] = DEFAULT_ATTACKS
+    margin_weight: Positive = 1.0
 
 
 def _victims(profile: Profile) -> list[list[ExposureRun]]:

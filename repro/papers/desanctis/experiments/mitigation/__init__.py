@@ -37,12 +37,12 @@ Counts = Annotated[list[Count], Field(min_length=1)]
 class Settings(Strict):
     """How many units, what accuracy a defence may cost, and each defence's settings from light to heavy."""
 
-    units: Count
-    accuracy_budget: Annotated[float, Field(ge=0, lt=1)]
-    pruned: Counts
-    weights: Annotated[list[Positive], Field(min_length=1)]
-    epochs_stopped: Counts
-    epochs_retrained: Counts
+    units: Count = 30
+    accuracy_budget: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    pruned: Counts = [8, 16, 24, 32, 36, 40, 44, 48]
+    weights: Annotated[list[Positive], Field(min_length=1)] = [0.001, 0.01]
+    epochs_stopped: Counts = [12, 8, 6, 5, 4, 3, 2, 1]
+    epochs_retrained: Counts = [1, 2, 5, 10]
 
     @model_validator(mode="after")
     def _from_light_to_heavy(self) -> Self:

@@ -13,10 +13,10 @@ class Settings(Strict):
     The paper takes the architecture of the highest validation accuracy.
     """
 
-    units: Count
+    units: Count = 30
     architecture: str
     triggers: Names
-    poison_rates: Rates
+    poison_rates: Rates = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8]
 
 
 def _units(profile: Profile) -> list[Unit]:

@@ -12,7 +12,7 @@ class Settings(Strict):
     """How many units, and which of the profile's triggers."""
 
     units: Count
-    triggers: Names
+    triggers: Names = ["square", "sine"]
 
 
 def _units(profile: Profile) -> list[Unit]:

@@ -18,10 +18,10 @@ from repro.papers.backdoors.grid import (
 class Settings(Strict):
     """How many units, which of the profile's triggers, at which alphas and poison rates."""
 
-    units: Count
-    triggers: Names
-    alphas: Alphas
-    poison_rates: Rates
+    units: Count = 30
+    triggers: Names = ["sine", "low_variance"]
+    alphas: Alphas = [0.1, 0.3, 0.5, 0.7, 1.0]
+    poison_rates: Rates = [0.05, 0.1]
 
 
 def _units(profile: Profile) -> list[Unit]:

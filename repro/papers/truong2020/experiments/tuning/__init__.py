@@ -23,11 +23,17 @@ from repro.papers.backdoors.grid import backdoor_row, backdoor_run, clean_floor,
 class Settings(Strict):
     """How many units, which trigger, the grids, and how much accuracy a regulariser may cost."""
 
-    units: Count
+    units: Count = 30
     trigger: str
-    learning_rates: Annotated[list[Positive], Field(min_length=1)]
-    budget: Annotated[float, Field(gt=0, lt=1)]
-    weights: dict[str, list[Positive]]
+    learning_rates: Annotated[list[Positive], Field(min_length=1)] = [0.001, 0.003, 0.01]
+    budget: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    weights: dict[str, list[Positive]] = {
+        "logit_squeezing": [0.1, 0.3, 1.0],
+        "manifold_mixup": [0.5, 1.0],
+        "contrastive": [10.0, 30.0, 100.0, 300.0, 1000.0],
+        "snnl": [3.0, 10.0, 30.0, 100.0, 300.0],
+        "snnl_printed": [30.0, 100.0, 300.0, 1000.0],
+    }
 
 
 def _units(profile: Profile) -> list[Unit]:
