@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repro import listing, timing
+from repro import listing
 from repro.cli import main
 from repro.harness import profile as profiles
+from repro.harness import timing
 from repro.harness.evidence.files import write_json, write_text
 from repro.harness.evidence.fingerprint import evidence_fingerprint
 from repro.harness.evidence.table import checksum
@@ -100,7 +101,7 @@ def test_planning_imports_no_training_code(project: Path, timed: bool) -> None:
         (["evidence", "nope"], "unknown experiment 'nope': there are "),
         (["evidence", "tuning"], "data/runs/digits/tuning/train: not there; `repro run tuning` makes it"),
         (["explain", "nope"], "unknown claim 'nope': there are "),
-        (["list", "nope"], "unknown kind 'nope': there are datasets, attacks, triggers, families, "),
+        (["list", "nope"], "unknown kind 'nope': there are papers, datasets, attacks, triggers, families, "),
         (["fetch", "nope"], "unknown dataset 'nope': there are "),
         (["fetch", "mnist", "--mirror", "gone"], "mirror 'gone': no such folder"),
         (["diff", "gone", "gone"], "gone: no such folder or table"),
@@ -170,9 +171,9 @@ def test_bad_params_is_one_line(
             "repro/profiles/digits.yaml: defences: unknown defence 'snll'",
         ),
         (
-            "\n  tuning:",
-            "\n  tuneing:",
-            "repro/profiles/digits.yaml: experiments: unknown experiment 'tuneing'",
+            "\n  detection:",
+            "\n  detektion:",
+            "repro/profiles/digits.yaml: experiments: unknown experiment 'detektion'",
         ),
         ("title:", "title: [", "digits.yaml: not valid YAML: "),
     ],

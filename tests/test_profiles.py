@@ -34,14 +34,14 @@ def edited(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., prof
         *sections, last = path.split("/")
         section = content
         for name in sections:
-            section = section[name]
+            section = section.setdefault(name, {})
         if value:
             section[last] = value[0]
         else:
             del section[last]
         folder = project / "profiles"
         folder.mkdir(exist_ok=True)
-        (folder / "digits.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        (folder / "digits.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         monkeypatch.setattr(profiles, "FOLDER", folder)
         return profiles.load_profile("digits", project)
 
@@ -243,7 +243,7 @@ def slices(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], pr
     """Loads a profile `part`, written as YAML, beside profile digits."""
     folder = project / "profiles"
     folder.mkdir()
-    (folder / "digits.yaml").write_text(yaml.safe_dump(DIGITS), encoding="utf-8")
+    (folder / "digits.yaml").write_text(yaml.safe_dump(DIGITS, sort_keys=False), encoding="utf-8")
     monkeypatch.setattr(profiles, "FOLDER", folder)
 
     def load(text: str) -> profiles.Profile:
@@ -306,9 +306,36 @@ def test_a_slice_of_a_slice_is_refused(slices: Callable[[str], profiles.Profile]
         profiles.load_profile("less", project)
 
 
-def test_an_experiment_neither_sized_nor_left_out_is_named(edited: Callable[..., profiles.Profile]) -> None:
-    with pytest.raises(ReproError, match=r"experiments\.sources: missing; a profile sizes every experiment"):
-        edited("experiments/sources")
+def test_an_experiment_that_is_not_named_runs_with_its_defaults(
+    edited: Callable[..., profiles.Profile],
+) -> None:
+    profile = edited("units", 20, experiments={}, leaves_out={"sources": "not here"})
+    assert set(profile.experiments) == set(plugins.names("experiment")) - {"sources"}
+    assert profile.settings("regularisers").model_dump() == {
+        "units": 20,  # it has no number of its own
+        "trigger": "square",
+        "regularisers": list(profile.defences),
+    }
+    assert profile.settings("poison_rate").units == 20  # of its own 30
+    assert profile.settings("poison_rate").architecture == profile.architectures[0]
+    assert profile.settings("transparency").triggers == ["sine", "low_variance"]
+    assert edited("units", 50).settings("poison_rate").units == 30
+
+
+def test_what_a_profile_says_of_an_experiment_stands(edited: Callable[..., profiles.Profile]) -> None:
+    own = {"units": 70, "architecture": "mlp", "triggers": ["sine"], "poison_rates": [0.3]}
+    profile = edited("units", 20, experiments={"poison_rate": own})
+    assert profile.settings("poison_rate").model_dump() == own
+
+
+def test_an_unnamed_experiment_of_too_many_models_is_left_out_with_the_reason(
+    edited: Callable[..., profiles.Profile],
+) -> None:
+    profile = edited("most_models", 40, units=3, experiments={"comparative": {}})
+    assert profile.leaves_out["sources"] == "it takes 45 models, more than this profile's 40"
+    assert "sources" not in profile.experiments
+    assert "comparative" in profile.experiments  # it was named
+    assert "pair_counts" in profile.experiments
 
 
 @pytest.mark.parametrize(

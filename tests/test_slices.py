@@ -33,7 +33,7 @@ def test_only_what_differs_is_written(root: Path) -> None:
     assert path == profiles.FOLDER / "few.yaml"
     left_out = set(load_profile("tiny", root).experiments) - set(kept)
     assert content(path) == {
-        "title": "a slice of tiny: 300 images; mlp; experiments membership_metric, tuning, sources; at most 2 units",
+        "title": "a slice of tiny: 300 images; mlp; experiments tuning, sources, membership_metric; at most 2 units",
         "slice_of": "tiny",
         "data": {"limit": 300},
         "architectures": ["mlp"],

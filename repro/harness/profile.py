@@ -231,7 +231,12 @@ class Profile(Strict):
             "regularisers": list(self.defences),
         }
         of_profile = {field: value for field, value in for_all.items() if field in defaults}
-        own = self.experiments.get(experiment, {})
+        own = {
+            field: reading.laid_over(model.model_fields[field].get_default(call_default_factory=True), value)
+            if _takes_away(value) and field in defaults
+            else value
+            for field, value in self.experiments.get(experiment, {}).items()
+        }
         return reading.checked(model, of_profile | own, f"profile {self.name}: experiments.{experiment}")
 
     def _once(self, what: str, make: Callable[[], V]) -> V:
@@ -243,6 +248,11 @@ class Profile(Strict):
             _made[what] = make()
         found: V = _made[what]
         return found
+
+
+def _takes_away(value: Any) -> bool:
+    """Whether a mapping changes another one: null takes a key away."""
+    return isinstance(value, dict) and None in value.values()
 
 
 _made: dict[str, Any] = {}

@@ -32,14 +32,14 @@ def content(folder: Path, name: str, where: str) -> dict[str, Any]:
     base = read(folder / f"{whole}.yaml")
     if "slice_of" in base:
         raise ReproError(f"{where}: slice_of: {whole!r} is a slice itself; name the whole profile")
-    merged = _laid_over(base, own)
+    merged = laid_over(base, own)
     for left_out in merged.get("leaves_out") or {}:
         if left_out not in (own.get("experiments") or {}):
             merged["experiments"].pop(left_out, None)
     return merged
 
 
-def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Mappings merge, key by key, and null takes a key away; everything else replaces what was there."""
     merged = dict(base)
     for key, value in changes.items():
@@ -48,7 +48,7 @@ def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
             continue
         below = merged.get(key)
         both = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _laid_over(below, value) if both else value  # type: ignore[arg-type]
+        merged[key] = laid_over(below, value) if both else value  # type: ignore[arg-type]
     return merged
 
 

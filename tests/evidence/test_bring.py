@@ -224,8 +224,11 @@ def test_what_the_profile_leaves_out_comes_along(
     root: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = yaml.safe_load((profiles.FOLDER / "tiny.yaml").read_text(encoding="utf-8"))
-    del content["experiments"]["exposure"]
-    write_text(tmp_path / "p" / "tiny.yaml", yaml.safe_dump(content | {"leaves_out": {"exposure": "dear"}}))
+    del content["experiments"]["exposure"]  # what is left out is not sized
+    write_text(
+        tmp_path / "p" / "tiny.yaml",
+        yaml.safe_dump(content | {"leaves_out": {"exposure": "dear"}}, sort_keys=False),
+    )
     monkeypatch.setattr(profiles, "FOLDER", tmp_path / "p")
     profile = load_profile("tiny", root)
     write_text(folder / "exposure.csv", "\n")
