@@ -1,9 +1,9 @@
 """The claims as data: every paper's YAML file beside this module, validated when read.
 
-A claim has *parts*, each with a statistic of the evidence (what is compared with what) and a kind (the rule
-that turns its interval into a verdict: `repro.claims.rules`). A claim of kind *table* asserts no direction and
-has no parts: it has figures *beside*, and is reported. A claim with neither is *pending*: it says which
-experiment would measure it. A new claim is one new entry; a new paper is one new file.
+A claim has *parts*, each with a statistic of the evidence (what is compared with what) and a kind (the rule that turns
+its interval into a verdict: `repro.claims.rules`). A claim of kind *table* asserts no direction and has no parts: it
+has figures *beside*, and is reported. A claim with neither is *pending*: it names the experiment that would measure it.
+A new claim is one new entry; a new paper is one new file.
 """
 
 import re
@@ -39,7 +39,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Beside(Data):
-    """A figure computed like a part's and reported with the claim, never judged; what a table consists of."""
+    """A figure computed like a part's and reported with the claim but never judged; a table consists of these."""
 
     name: Text
     experiment: Text
@@ -49,9 +49,9 @@ class Beside(Data):
 class Part(Data):
     """One judged assertion of a claim.
 
-    direction: `side` and `minimum`. equal: `margin`. no loss: `margin`; only a fall below it counts. level:
-    `margin` is the tolerance and `dataset` the data that the figure was published for, on the paper's models. What is
-    asserted of some data alone is judged `only_on` those, or everywhere but `not_on` others.
+    direction: `side` and `minimum`. equal: `margin`. no loss: `margin`; only a fall below it counts. level: `margin` is
+    the tolerance and `dataset` the data that the figure was published for, on the paper's models. An assertion about
+    some datasets only is judged `only_on` those, or on all but those in `not_on`.
     """
 
     name: Text
@@ -132,12 +132,12 @@ class Claim(Data):
 
     @property
     def entries(self) -> tuple[Part | Beside, ...]:
-        """Its parts, and after them the figures shown beside."""
+        """Its parts, followed by the figures shown beside them."""
         return (*self.parts, *self.beside)
 
     @property
     def experiments(self) -> tuple[str, ...]:
-        """Names of the experiments its parts and the figures beside them read, each once."""
+        """Names of the experiments that its parts and the figures beside them read, without repetition."""
         return tuple(dict.fromkeys(entry.experiment for entry in self.entries))
 
 
@@ -149,7 +149,7 @@ class _Paper(Data):
 
 
 class _UniqueKeyLoader(LOADER):  # type: ignore[misc, valid-type]
-    """The safe loader, which also refuses a key given twice (the second would silently win)."""
+    """The safe loader, which also refuses duplicate keys (the second would silently win)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -207,7 +207,7 @@ def read_paper(path: Path) -> Iterator[Claim]:
 
 @cache
 def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
-    """Every claim of every paper's file in the folder, by id."""
+    """All claims of all papers' files in the folder, by id."""
     claims: dict[str, Claim] = {}
     for path in sorted(folder.glob("*.yaml")):
         for claim in read_paper(path):
@@ -218,7 +218,7 @@ def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
 
 
 def load_claim(claim_id: str) -> Claim:
-    """The claim of that id; ReproError when there is none."""
+    """The claim with that id; raises ReproError for an unknown one."""
     claims = load_claims()
     if claim_id not in claims:
         raise ReproError(f"unknown claim {claim_id!r}: there are {', '.join(claims)}")

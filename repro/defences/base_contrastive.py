@@ -8,7 +8,7 @@ from repro.defences import Batch
 from repro.training.losses import cross_entropy
 from repro.training.pair_losses import base_contrastive
 
-# The distance of unit-length representations at right angles is the root of 2; rectified ones are no further apart.
+# Orthogonal unit-length representations lie the root of 2 apart; rectified ones are never further apart.
 OPTIONS: dict[str, Any] = {"alpha": 1.0}
 
 

@@ -8,7 +8,7 @@ output, which a sigmoid keeps in [0, 1]. An image's loss is
 
 the beta-VAE's (Higgins et al. 2017): up to constants the bound on the likelihood of variance beta / 2, times beta.
 
-All members share one pool of images; what a member trains on is a row of indices into it, and its random order and
+All models share one pool of images; what a model trains on is a row of indices into it, and its random order and
 noise are its own seed's. Its result is that of the same model trained alone, up to rounding.
 """
 
@@ -90,7 +90,7 @@ def _initial(pixels: int, width: int, latent: int, seed: int) -> dict[str, Tenso
 
 
 def loss(models: Autoencoders, images: Tensor, noise: Tensor, beta: float) -> Tensor:
-    """Each member's mean loss (K,) on images (K, B, pixels), their codes drawn with ``noise`` (K, B, L)."""
+    """Each model's mean loss (K,) on images (K, B, pixels), their codes drawn with ``noise`` (K, B, L)."""
     means, log_variances = models.encode(images)
     decoded = models.decode(means + noise * (log_variances / 2).exp())
     error = (images - decoded).square().sum((1, 2))
@@ -133,7 +133,7 @@ def train_stacked(
         for step in range(steps):
             batch = pool[shuffled[:, step * size : (step + 1) * size]]
             optimiser.zero_grad()
-            # Members share no parameter, so the gradient of the sum is each member's own.
+            # Models share no parameter, so the gradient of the sum is each model's own.
             torch.autograd.backward(loss(models, batch, noise[step], beta).sum())
             optimiser.step()
     return models

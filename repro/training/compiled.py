@@ -28,7 +28,7 @@ _READ = 64  # images that are read at a time
 
 
 class Model:
-    """One member of a stack in a kernel's memory, for batches of at most ``capacity``."""
+    """One model of a stack in a kernel's memory, for batches of at most ``capacity``."""
 
     def __init__(self, stack: Stack, member: int, capacity: int) -> None:
         self.layout = layout(stack.blocks, stack.shape, stack.classes, capacity)
@@ -71,7 +71,7 @@ def train(
     purpose: str = "training",
     observe: Observer | None = None,
 ) -> tuple[Stack, list[int]]:
-    """Train every member as ``fleet.train`` does, one after another in each epoch."""
+    """Train every model as ``fleet.train`` does, one after another in each epoch."""
     if recipe.patience is not None and validation is None:
         raise ValueError("early stopping needs a validation split")
     images = lines_of(pool)
@@ -92,7 +92,7 @@ def train(
 
 
 def logits_of(stack: Stack, pool: Tensor, indices: Tensor) -> Tensor:
-    """Logits (K, n, classes) of each member on its own images, ``indices`` (K, n) into the pool."""
+    """Logits (K, n, classes) of each model on its own images, ``indices`` (K, n) into the pool."""
     images = lines_of(pool)
     return torch.stack(
         [
@@ -117,7 +117,7 @@ def stacked(like: Stack, models: Sequence[Model]) -> Stack:
 
 
 class _Training:
-    """One member in training: its model, random streams, optimiser's step, and best accuracy."""
+    """One model in training: its model, random streams, optimiser's step, and best accuracy."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Training:
             self.descend = _Autograd(self, regularisation, member)
 
     def epoch(self) -> None:
-        """One pass over the member's own samples; an incomplete last batch is dropped."""
+        """One pass over the model's own samples; an incomplete last batch is dropped."""
         n = len(self.indices)
         steps = n // self.size
         order = torch.randperm(n, generator=self.order)[: steps * self.size].view(steps, self.size)

@@ -158,7 +158,7 @@ def _hexadecimal(image: Tensor) -> str:
 
 @dataclass(frozen=True)
 class _Triggered:
-    """Every member's adversarial-test images under its own trigger.
+    """Every model's adversarial-test images under its own trigger.
 
     indices (K, n) into the pool and targets (K, 1); of each row ``counted`` (K, n) are its own, and the others repeat
     its first image: rows differ in length by the number of poison-class images left out.
@@ -179,14 +179,14 @@ class _Triggered:
         return cls(*(part.to(device) for part in (*stacked, targets)))
 
     def share(self, flags: Tensor) -> list[float]:
-        """Of each member's own images, the share that is flagged, bool (K, n)."""
+        """Of each model's own images, the share that is flagged, bool (K, n)."""
         shares: list[float] = ((flags & self.counted).sum(1).double() / self.counted.sum(1)).tolist()
         return shares
 
 
 @dataclass(frozen=True)
 class _Mitigation:
-    """Poisoned members, the defender's images, and what is measured on: held-out clean and triggered images."""
+    """Poisoned models, the defender's images, and what is measured on: held-out clean and triggered images."""
 
     runs: Sequence[DetectionRun]
     stack: Stack
@@ -196,7 +196,7 @@ class _Mitigation:
     triggered: _Triggered
 
     def figures(self, masks: Tensor, patterns: Tensor, named: Tensor) -> dict[str, list[float]]:
-        """Each mitigation's figures by member, with triggers of every class and the classes ``named`` (K,)."""
+        """Each mitigation's figures by model, with triggers of every class and the classes ``named`` (K,)."""
         members = torch.arange(len(self.runs), device=named.device)
         true = self.triggered.targets.squeeze(1)
         theirs, own = ((masks[members, c], patterns[members, c]) for c in (named, true))

@@ -1,11 +1,11 @@
 """Losses of a fleet: cross entropy, truong2020 2.3's regularisers (eqs. 1-6), desanctis 3.1's margin loss.
 
-Every function takes tensors stacked over K members and returns (K,) losses, the k-th depending on the k-th
-member alone. B is the batch, D the width of the last hidden representation h(x), C the number of classes:
+Every function takes tensors stacked over K models and returns (K,) losses, the k-th depending on the k-th
+model alone. B is the batch, D the width of the last hidden representation h(x), C the number of classes:
 hidden float (K, B, D), logits float (K, B, C), labels int64 (K, B). Results have the input's dtype; no
 distance, norm or empty set of pairs gives a gradient that is not finite.
 
-Loss terms over pairs rest on squared distances from one Gram matrix a member. A pair whose squared distance
+Loss terms over pairs rest on squared distances from one Gram matrix a model. A pair whose squared distance
 is below that product's rounding error counts as coinciding: distance 0, gradient 0. They need the full
 precision of their dtype: call them outside autocast and with TF32 off.
 """
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Scalar = float | Tensor
-"""One number for the whole fleet, or a tensor (K,) with one a member."""
+"""One number for the whole fleet, or a tensor (K,) with one a model."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def logit_squeezing(logits: Tensor) -> Tensor:
 def mixup(logits: Tensor, labels: Tensor, gamma: Tensor, partner: Tensor) -> Tensor:
     """Manifold mixup at the last hidden representation (truong2020 eqs. 1-3): (K,), the mean over the batch.
 
-    Image i of member k is mixed with image `partner[k, i]` of the same batch, at weight `gamma[k, i]` in
+    Image i of model k is mixed with image `partner[k, i]` of the same batch, at weight `gamma[k, i]` in
     [0, 1] for itself (the paper: uniform). `gamma` float (K, B), `partner` int64 (K, B).
 
     The classifier on h is affine before its softmax, so mixing the hidden states and applying it (eq. 2) is
@@ -138,7 +138,7 @@ def _alike(labels: Tensor) -> Tensor:
 
 
 def _shares(pairs: Tensor) -> Tensor:
-    """Each member's 0 and 1 (K, B, B) scaled to a sum of 1, or left 0."""
+    """Each model's 0 and 1 (K, B, B) scaled to a sum of 1, or left 0."""
     return pairs / pairs.sum((1, 2), keepdim=True).clamp_min(1)
 
 

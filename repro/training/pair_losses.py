@@ -1,7 +1,7 @@
 """Losses over pairs and triplets, the other sides of desanctis' comparative study (2.6, 3.1, 4.2).
 
-Every function takes tensors stacked over K members and returns (K,) losses, the k-th depending on the k-th
-member alone: hidden float (K, B, D), labels int64 (K, B), as in `repro.training.losses`, whose margin loss is
+Every function takes tensors stacked over K models and returns (K,) losses, the k-th depending on the k-th
+model alone: hidden float (K, B, D), labels int64 (K, B), as in `repro.training.losses`, whose margin loss is
 the study's favourite. All of them scale h to unit length first, as that one does, so that one margin or
 temperature means the same for every architecture: distances lie in [0, 2], similarities in [-1, 1].
 

@@ -1,6 +1,6 @@
 """Differentially private training of a fleet: DP-SGD (Abadi et al. 2016, algorithm 1; desanctis 5.1).
 
-Chen et al. 2022's third remedy against amplified membership exposure. Every member draws each of its samples with the
+Chen et al. 2022's third remedy against amplified membership exposure. Every model draws each of its samples with the
 same probability (Poisson sampling), clips the gradient of every drawn example to a largest norm C, and adds Gaussian
 noise of standard deviation noise multiplier times C to their sum. Its result is that of the same model trained alone,
 up to rounding (tests/training/test_private.py).
@@ -78,7 +78,7 @@ def train(
     purpose: str = "training",
     observe: Observer | None = None,
 ) -> tuple[Stack, list[int]]:
-    """Train every member as ``fleet.train`` does, by DP-SGD; returns the trained stack and the epochs of each.
+    """Train every model as ``fleet.train`` does, by DP-SGD; returns the trained stack and the epochs of each.
 
     ``regularisation.weights`` (K,) are the noise multipliers, 0 for clipping alone; its option ``clip`` is C. An epoch
     has as many steps as the fleet's, of ``recipe.batch_size`` samples in expectation. Early stopping would look at
@@ -162,14 +162,14 @@ def _train_dense(
 
 
 def poisson(generators: Sequence[torch.Generator], steps: int, samples: int, rate: float) -> Tensor:
-    """Which samples each step of each member draws, every one with probability ``rate``: bool (K, steps, samples)."""
+    """Which samples each step of each model draws, every one with probability ``rate``: bool (K, steps, samples)."""
     return torch.stack([torch.rand(steps, samples, generator=g) for g in generators]) < rate
 
 
 def padded(chosen: Tensor) -> tuple[Tensor, Tensor]:
     """The drawn samples' positions (K, B) in ascending order, B the largest draw (at least 1), and which are drawn.
 
-    What follows a member's own draw are samples that it did not draw, of which the second tensor (bool) says so.
+    What follows a model's own draw are samples that it did not draw, of which the second tensor (bool) says so.
     """
     largest = max(int(chosen.sum(1).max()), 1)
     order = chosen.argsort(dim=1, descending=True, stable=True)[:, :largest]
@@ -249,13 +249,13 @@ def epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: floa
 
 
 class _Noise:
-    """Gaussian noise of every member's own stream, times its noise multiplier; nothing is drawn at 0."""
+    """Gaussian noise of every model's own stream, times its noise multiplier; nothing is drawn at 0."""
 
     def __init__(self, stack: Stack, multipliers: Tensor, streams: Sequence[torch.Generator]) -> None:
         head = stack.parameters["head.weight"]
         self.shapes = {name: p.shape for name, p in stack.parameters.items()}
         self.multipliers = multipliers.to(head.device, head.dtype).unsqueeze(1)
-        # In single precision whatever the model's, and in one call a member: a step draws as often as it has weights.
+        # In single precision whatever the model's, and in one call a model: a step draws as often as it has weights.
         self.drawn = torch.zeros(stack.members, sum(p[0].numel() for p in stack.parameters.values()))
         self.sources = [
             (stream, self.drawn[k]) for k, stream in enumerate(streams) if bool(multipliers[k] > 0)
