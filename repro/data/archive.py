@@ -67,7 +67,7 @@ def contents(
             try:
                 refuse_pickle(member.name, content)
             except ReproError as error:
-                raise ReproError(f"{archive}: member {error}") from error
+                raise ReproError(f"{archive}: entry {error}") from error
             if advance is not None:
                 advance(raw.tell())
             yield member.name, content
@@ -107,7 +107,7 @@ def _members(tar: tarfile.TarFile, archive: Path, limit: int) -> Iterator[tarfil
     for member in tar:
         total += member.size
         if fault := _fault(member):
-            raise ReproError(f"{archive}: refused, member {member.name!r} {fault}")
+            raise ReproError(f"{archive}: refused, entry {member.name!r} {fault}")
         if total > limit:
             raise ReproError(f"{archive}: refused, it unpacks to more than {limit} bytes")
         if member.isreg():
