@@ -1,7 +1,7 @@
-"""Experiments: one file a table or figure, each a named grid of runs and how its rows come about.
+"""Experiments: one file per table or figure, each a named grid of runs and how its rows are computed.
 
-A piece defines ``Settings``, what a profile may say of it, and ``EXPERIMENT``. Importing one imports no training code:
-a phase names the function that does its work, and the function is looked up where the work is done.
+A piece defines ``Settings``, what a profile may set, and ``EXPERIMENT``. Importing it imports no training code: a phase
+names the function that does its work, which is looked up where the work is done.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ from repro.runs import Backdoor, Defence, Fleet, Run, fleets, plain, stacked_ali
 
 Record = dict[str, Any]
 Records = Mapping[str, Mapping[str, Record]]
-"""By phase, then by run id, what the work function recorded."""
+"""What the work function recorded, by phase and then by run id."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """A step of an experiment.
 
-    ``work`` is ``module:function``; ``after`` names the phase whose weights it continues from, run by run: ``parent``
-    gives the runs of that phase in the order of a fleet's. Weights are kept only where a later phase needs them.
+    ``work`` is ``module:function``; ``after`` names the phase from whose weights it continues, run by run: ``parent``
+    gives that phase's runs in the order of a fleet's runs. Weights are kept only if a later phase needs them.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Phase:
     keeps_weights: bool = False
 
     def planned(self, profile: Profile) -> list[Fleet]:
-        """Its fleets, described once for a profile."""
+        """The phase's fleets, described once for a profile."""
         described, found = _planned.get(self, (None, []))
         if described is not profile:
             found = self.fleets(profile)
@@ -99,7 +99,7 @@ def clean_runs(
     attacks: Callable[[Unit], tuple[Backdoor, ...]],
     architectures: list[str] | None = None,
 ) -> list[Run]:
-    """The clean model of each unit and architecture, measured on the unit's triggered images: ASR's floor."""
+    """The clean model of each unit and architecture, measured on the unit's triggered images: the floor of ASR."""
     return [
         backdoor_run(profile, unit, architecture, None, probes=attacks(unit))
         for architecture in architectures or profile.architectures
@@ -108,13 +108,13 @@ def clean_runs(
 
 
 def trained_alike(run: Run) -> Any:
-    """Runs that can share a stack and, trained, be gone on with as one: the clean ones are not retrained."""
+    """The key of runs that can be trained, and later retrained, in one fleet: clean models are not retrained."""
     recipe = plain(run.retraining) if run.retraining else None
     return [stacked_alike(run), run.backdoor is None, recipe]
 
 
 def retrained(profile: Profile, run: Run) -> Run:
-    """The run, gone on with on clean data."""
+    """The run continued on clean data."""
     return replace(run, retraining=profile.retraining_recipe(run.architecture))
 
 
@@ -146,7 +146,7 @@ def clean_floor(
 def backdoor_row(
     run: Run, phase: str, record: Record, floor: Mapping[tuple[str, str, str, float], tuple[float, float]]
 ) -> Row:
-    """A row of a table of backdoored models."""
+    """One row of a table of backdoored models."""
     attack = run.backdoor
     if attack is None:
         raise ValueError("a clean run has no row of its own")

@@ -17,7 +17,7 @@ from repro.runs import Fleet, Run, fleets, stacked_alike
 
 
 class Settings(Strict):
-    """How many units, which trigger, and which of the profile's defences beside none."""
+    """The number of units, the trigger, and the profile's defences that are compared with none."""
 
     units: Count
     trigger: str

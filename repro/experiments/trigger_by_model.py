@@ -20,7 +20,7 @@ from repro.runs import Backdoor, Fleet, Run, fleets
 
 
 class Settings(Strict):
-    """How many units, and which of the profile's triggers."""
+    """The number of units, and which of the profile's triggers."""
 
     units: Count
     triggers: Names

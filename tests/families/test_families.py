@@ -58,13 +58,13 @@ def test_no_members_at_all(family: str) -> None:
 
 
 TOO_MUCH = [
-    ("shapes", {"smallest": 3}, "from 4 on shapes differ"),
+    ("shapes", {"smallest": 3}, "at least 4 are needed"),
     ("shapes", {"smallest": 7, "largest": 6}, "smallest first"),
     ("shapes", {"largest": 9}, "shapes of 9 pixels, .* do not fit an image of 16x17"),
     ("shapes", {"darkest": 0.9, "lightest": 0.8}, "greys 0.9 to 0.8 are not an interval"),
     ("shapes", {"lightest": 1.1}, "within"),
     ("noise", {"size": 17}, "17 pixels does not fit an image of 16x17"),
-    ("noise", {"size": 1}, "is no patch"),
+    ("noise", {"size": 1}, "is too small to be a patch"),
     ("noise", {"low": 0.5, "high": 0.5}, "from 0.5 to 0.5"),
     ("noise", {"high": 1.5}, "within"),
     ("noise", {"bank": 0}, "bank of 0"),
