@@ -1,4 +1,4 @@
-"""Named pieces: one file a piece, found by its name, in the package of its kind.
+"""Named pieces: one file per piece, found by its name in the package of its kind.
 
 A trigger called ``square`` is the module ``repro.triggers.square``. Listing reads file names and the
 first line of each docstring, so that nothing heavy is imported to say what exists.
@@ -37,7 +37,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def module_name(kind: str, name: str) -> str:
-    """Dotted module of a piece; raises ReproError when there is none of that name."""
+    """Dotted module of a piece; raises ReproError for an unknown name."""
     if name not in names(kind):
         raise ReproError(f"unknown {kind} {name!r}: there are {', '.join(names(kind))}")
     return "repro." + KINDS[kind].replace("/", ".") + "." + name
@@ -78,14 +78,14 @@ def options(kind: str, name: str) -> dict[str, Any]:
 
 
 def literal(kind: str, name: str, constant: str, default: Any) -> Any:
-    """A constant of a piece that is written as a literal, without importing it; ``default`` where it has none."""
+    """A piece's constant that is written as a literal, without importing the piece; ``default`` if there is none."""
     value = _values(kind, name).get(constant)
     return default if value is None else ast.literal_eval(value)
 
 
 @cache
 def _values(kind: str, name: str) -> dict[str, ast.expr]:
-    """What a piece's constants are assigned, as written."""
+    """The expressions assigned to a piece's constants, as written."""
     module_name(kind, name)
     path = ROOT / KINDS[kind] / f"{name}.py"
     found: dict[str, ast.expr] = {}

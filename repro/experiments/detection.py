@@ -80,7 +80,9 @@ def _models(profile: Profile) -> list[Run]:
     for name in architectures:
         where = f"profile {profile.name}: experiments.detection.architectures"
         if name not in profile.architectures:
-            raise ReproError(f"{where}: {name!r} is none of the profile's {', '.join(profile.architectures)}")
+            raise ReproError(
+                f"{where}: {name!r} is not one of the profile's {', '.join(profile.architectures)}"
+            )
         if engine_of(name) != "stacked":
             raise ReproError(f"{where}: {name!r} is not trained in stacks, which detection works on")
     among = _units(profile)

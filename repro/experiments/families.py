@@ -63,7 +63,7 @@ class Settings(Strict):
             return self
         for name in self.ablation.families:
             if name not in self.families:
-                raise ValueError(f"ablation.families: {name!r} is none of families")
+                raise ValueError(f"ablation.families: {name!r} is not one of families")
         for name in self.ablation.architectures:
             if name not in plugins.names("architecture"):
                 raise ValueError(f"ablation.architectures: there is no architecture {name!r}")

@@ -35,7 +35,7 @@ def check(shape: Shape, size: int, offset: int) -> None:
     if size < 2 or offset < 0 or 2 * (size + offset) > min(shape[1:]):
         raise ReproError(
             f"a corner's patch of {size} pixels, {offset} from the edges, does not fit a quarter of an image of "
-            f"{shape[1]}x{shape[2]}, or is too small to be a patch"
+            f"{shape[1]}x{shape[2]}, or is too small"
         )
 
 

@@ -30,7 +30,7 @@ def check(shape: Shape, size: int, low: float, high: float, bank: int, perturbat
     """Raise ReproError when a patch does not fit the image, or the options define no noise."""
     if not 2 <= size <= min(shape[1:]):
         raise ReproError(
-            f"a patch of noise of {size} pixels does not fit an image of {shape[1]}x{shape[2]}, or is too small to be a patch"
+            f"a patch of noise of {size} pixels does not fit an image of {shape[1]}x{shape[2]}, or is too small"
         )
     if not 0 <= low < high <= 1:
         raise ReproError(f"noise from {low} to {high} is not an interval within [0, 1]")

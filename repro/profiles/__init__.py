@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
-LEAST_IMAGES = 20  # a class: the adversarial-test set is a twentieth
+LEAST_IMAGES = 20  # per class: the adversarial-test set is a twentieth
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -56,7 +56,7 @@ class DataSettings(Strict):
 
 
 class TrainingSettings(Strict):
-    """Adam's rate an architecture, when to stop (truong2020 3: patience 5), and options of the engine."""
+    """Adam's rate per architecture, when to stop (truong2020 3: patience 5), and options of the engine."""
 
     learning_rate: dict[str, Positive]
     batch_size: Count
@@ -66,7 +66,7 @@ class TrainingSettings(Strict):
 
 
 class RetrainingSettings(Strict):
-    """Adam's rate an architecture, and the fixed number of clean epochs."""
+    """Adam's rate per architecture, and the fixed number of clean epochs."""
 
     learning_rate: dict[str, Positive]
     batch_size: Count
@@ -81,7 +81,7 @@ class TriggerSettings(Strict):
 
 
 class DefenceSettings(Strict):
-    """A defence's weight an architecture, as tuned, and the options of its piece."""
+    """A defence's tuned weight per architecture, and the options of its piece."""
 
     weight: dict[str, Annotated[float, Field(ge=0)]]
     options: dict[str, Any] = {}
@@ -104,8 +104,8 @@ class Parameters(Strict):
 class Profile(Strict):
     """One reproduction: what ``repro/profiles/<name>.yaml`` says, with the seeds of ``params.yaml``.
 
-    ``paper_dataset`` names the paper's dataset where the profile uses it, and the paper's models: only there published
-    levels are judged.
+    ``paper_dataset`` names the paper's dataset if the profile uses it and the paper's models: published levels are
+    judged only then.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Profile(Strict):
         )
 
     def recipe(self, architecture: str, *, early_stopping: bool = True) -> Recipe:
-        """The training recipe: early stopping, or the fixed number of epochs beside it."""
+        """The training recipe: with early stopping, or for the fixed number of epochs."""
         return self._once(
             f"recipe {architecture} {early_stopping}", lambda: self._recipe(architecture, early_stopping)
         )
@@ -194,14 +194,12 @@ class Profile(Strict):
         return Defence(name, settings.weight[architecture], settings.options)
 
     def defence_settings(self, name: str) -> DefenceSettings:
-        """What the profile says of a defence."""
+        """The profile's entry for a defence."""
         return self._named_section("defences", self.defences, name)
 
     def _named_section(self, field: str, section: dict[str, M], name: str) -> M:
         if name not in section:
-            raise ReproError(
-                f"profile {self.name}: {field}: none is called {name!r}, which an experiment names"
-            )
+            raise ReproError(f"profile {self.name}: {field}: no entry {name!r}, which an experiment names")
         return section[name]
 
     def settings(self, experiment: str) -> Any:
@@ -216,7 +214,7 @@ class Profile(Strict):
         )
 
     def _once(self, what: str, make: Callable[[], V]) -> V:
-        """What is the same however often it is asked for, made once; a changed copy of the profile makes its own."""
+        """A value that is computed once and then reused; a changed copy of the profile computes its own."""
         if _made.get("of") is not self:
             _made.clear()
             _made["of"] = self
@@ -227,7 +225,7 @@ class Profile(Strict):
 
 
 _made: dict[str, Any] = {}
-"""What `Profile._once` made for the profile under "of"."""
+"""What `Profile._once` computed for the profile under "of"."""
 
 
 @cache
@@ -247,7 +245,7 @@ def load_parameters(root: Path) -> Parameters:
     path = root / "params.yaml"
     parameters = reading.checked(Parameters, reading.read(path), "params.yaml")
     if parameters.profile not in names():
-        raise ReproError(f"params.yaml: profile: {parameters.profile!r} is none of {', '.join(names())}")
+        raise ReproError(f"params.yaml: profile: {parameters.profile!r} is not one of {', '.join(names())}")
     return parameters
 
 
@@ -277,7 +275,7 @@ def _check_pieces(profile: Profile, where: str) -> None:
     least = LEAST_IMAGES * len(dataset.classes)
     if profile.data.limit and profile.data.limit < least:
         raise ReproError(
-            f"{where}: data.limit: {profile.data.limit}, at least {least} are needed, 20 a class"
+            f"{where}: data.limit: {profile.data.limit}, at least {least} are needed, 20 per class"
         )
     _check_engines(profile, where)
     for architecture in profile.architectures:
@@ -321,13 +319,13 @@ def _check_pieces(profile: Profile, where: str) -> None:
         named = getattr(settings, "architecture", None)
         if named is not None:
             _named("architecture", named, f"{where}: experiments.{name}.architecture")
-            # An experiment without a rate of its own trains by the profile's recipe.
+            # An experiment without its own rate trains by the profile's recipe.
             if not hasattr(settings, "learning_rate") and named not in profile.training.learning_rate:
                 raise ReproError(f"{where}: training.learning_rate: none for {named!r}, which {name} names")
 
 
 def _check_engines(profile: Profile, where: str) -> None:
-    """Architectures that options and published weights are asked for exist, and their engines know these."""
+    """Architectures named for options or published weights exist, and their engines support these."""
     for architecture, options in profile.training.options.items():
         _named("architecture", architecture, f"{where}: training.options")
         known = plugins.options("engine", engine_of(architecture))
