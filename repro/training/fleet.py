@@ -18,15 +18,15 @@ from repro.training.recipe import Recipe
 from repro.training.seeds import stream
 from repro.training.stack import Stack
 
-CENTRE = 0.5  # images in [0, 1] are shifted to be centred about zero
+CENTRE = 0.5  # images in [0, 1] are shifted to be centred around zero
 
 Observer = Callable[[int, Tensor, Stack], None]
-"""Of an epoch, the positions (K',) of the models still in training, and their stack."""
+"""Receives an epoch, the positions (K',) of the models still in training, and their stack."""
 
 
 @dataclass(frozen=True)
 class At:
-    """An observer of some ``epochs`` alone: nothing is put together for it after the others."""
+    """An observer of some ``epochs`` only: no stack is assembled for it after other epochs."""
 
     epochs: tuple[int, ...]
     see: Observer
@@ -37,7 +37,7 @@ class At:
 
 
 def due(observe: Observer | None, epoch: int) -> bool:
-    """Whether an observer wants to see an epoch: every one, where it does not say which ``epochs``."""
+    """Whether an observer wants to see an epoch: all of them, if it has no ``epochs``."""
     return observe is not None and epoch in getattr(observe, "epochs", (epoch,))
 
 
@@ -63,7 +63,7 @@ class Regularisation:
 
 
 def pool_of(images: Tensor) -> Tensor:
-    """The pool of images (n, c, h, w) in [0, 1] as the engine wants it: (n, h, w, c), centred."""
+    """The pool of images (n, c, h, w) in [0, 1] in the engine's layout: (n, h, w, c), centred."""
     return (images.permute(0, 2, 3, 1) - CENTRE).contiguous()
 
 
@@ -80,7 +80,7 @@ def train(
 ) -> tuple[Stack, list[int]]:
     """Train every model; returns the trained stack and how many epochs each took.
 
-    ``purpose`` names the random streams, so that retraining draws anew. ``observe`` is called after each epoch.
+    ``purpose`` names the random streams, so that retraining draws new numbers. ``observe`` is called after each epoch.
     Early stopping needs ``validation``.
     """
     if recipe.patience is not None and validation is None:
@@ -164,14 +164,14 @@ class _Progress:
         self.optimiser.step()
 
     def stale(self, correct: Tensor) -> Tensor:
-        """Epochs since each active model's validation accuracy last improved, ``correct`` (K',) counted in."""
+        """Epochs since each active model's validation accuracy last improved, including ``correct`` (K',)."""
         better = correct > self.best
         self.best = torch.where(better, correct, self.best)
         self.since = torch.where(better, 0, self.since + 1)
         return self.since
 
     def retire(self, finished: Tensor, epoch: int) -> None:
-        """Keep the results of finished models and take them off the stack."""
+        """Keep the results of finished models and remove them from the stack."""
         if not bool(finished.any()):
             return
         state = self.stack.state()
