@@ -1,4 +1,4 @@
-"""An experiment's own section of the report: one file each, found by the experiment's name.
+"""Sections of the report, one file per experiment, found by the experiment's name.
 
 A section defines ``TITLE``, ``PLACE`` (sections come in its order) and ``blocks(report, evidence)``, the Markdown
 blocks under its heading. An experiment without a file here is shown as a plain table of its figures
@@ -28,14 +28,14 @@ class Section(Protocol):
 
 
 def own_section(experiment: str) -> Section | None:
-    """The experiment's own section, None when it has no file here."""
+    """The experiment's own section; None if it has no file here."""
     if not (SECTIONS / f"{experiment}.py").is_file():
         return None
     return cast(Section, importlib.import_module(f"{__name__}.{experiment}"))
 
 
 def in_order(report: Report) -> list[str]:
-    """Every experiment the report speaks of, by its section's place."""
+    """Every experiment in the report, ordered by its section's place."""
     places = {
         name: section.PLACE if (section := own_section(name)) else LAST for name in report.experiments()
     }
@@ -43,7 +43,7 @@ def in_order(report: Report) -> list[str]:
 
 
 def section_blocks(report: Report, experiment: str) -> list[str]:
-    """Heading and blocks of an experiment; where its evidence is missing, what is missing is said instead."""
+    """Heading and blocks of an experiment; if its evidence is missing, a note says so instead."""
     own = own_section(experiment)
     heading = [anchor(experiment), f"### {experiment_title(report, experiment)}"]
     evidence = report.tables.get(experiment)
