@@ -41,9 +41,9 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "other, perturbed draws are held out; the ends of a band of frequencies are seen, its middle at other "
         "orientations and phases is held out; flat and striped patches in one corner are seen, checks and noise there "
         "are held out. *Near misses* do not belong to the family: a straight stroke, a flat patch, a sinusoid's "
-        "shuffled pixels, a patch in another corner, the square shifted. A model that responds to those has not learned "
-        "the family. The *static* trigger is a single one, so that its held-out success is its success on fresh images."
-        f"{_protocol(report)}",
+        "shuffled pixels, a patch in another corner, the square shifted. A model that responds to those has not "
+        "learned the family. The *static* trigger is a single one, so that its held-out success is its success on "
+        f"fresh images.{_protocol(report)}",
         *(family_pictures.blocks(report, families) if pictured else []),
         _plot(report, standard, families),
         "*Share of adversarial-test images classified as the poison class; 95 % intervals.*",
