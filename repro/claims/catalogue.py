@@ -102,7 +102,7 @@ class Claim(Data):
     @model_validator(mode="after")
     def _parts_or_pending(self) -> Self:
         if self.is_table and self.parts:
-            raise ValueError(f"a claim of kind {TABLE!r} takes no parts: its figures stand under beside")
+            raise ValueError(f"a claim of kind {TABLE!r} takes no parts: its figures belong under beside")
         if bool(self.beside if self.is_table else self.parts) == (self.pending is not None):
             which = (
                 f"a claim of kind {TABLE!r} has either beside"

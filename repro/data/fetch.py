@@ -74,7 +74,7 @@ def _fetch_files(
         if error.errno == errno.ENOSPC:
             raise ReproError(
                 f"{dataset_name}: disk full while writing in {folder}; "
-                f"free some space and run `repro fetch {dataset_name}` again, it goes on from there"
+                f"free some space and run `repro fetch {dataset_name}` again, it continues from there"
             ) from error
         raise ReproError(f"{error.filename or folder}: cannot write ({error.strerror or error})") from error
 

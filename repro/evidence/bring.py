@@ -35,7 +35,7 @@ class Brought:
 
 
 def bring(root: Path, profile: Profile, folder: Path, *, dirty: bool = False, replace: bool = False) -> str:
-    """Copy every table of ``folder`` with what stands beside it into the project, and say what was brought.
+    """Copy every table of ``folder`` and the files beside it into the project, and say what was brought.
 
     ``folder`` holds a profile's evidence, or has a folder ``evidence`` that does. Raises ReproError, and changes
     nothing, when one of the tables is incomplete, was not made by this checkout's code, parameters and data for this

@@ -117,7 +117,7 @@ def forget_others(root: Path, profile_name: str, experiment: str) -> None:
 
 
 def resolved(root: Path, profile_name: str, experiment: str, fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprint that stands for a current one, of ``profile_name``'s ``experiment`` in the project at ``root``.
+    """The fingerprint that represents a current one, of ``profile_name``'s ``experiment`` in the project at ``root``.
 
     Every current fingerprint passes through here before it is compared with a stored one, or written for DVC or beside
     evidence. So a fingerprint whose code was attested to be equivalent to a stored one's counts as the stored one.

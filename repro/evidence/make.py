@@ -15,7 +15,7 @@ from repro.profiles import Profile
 
 
 def make_evidence(root: Path, profile: Profile, name: str) -> Path:
-    """Write an experiment's table and what stands beside it; returns the table's path.
+    """Write an experiment's table and the files beside it; returns the table's path.
 
     If the profile leaves the experiment out, the table has no rows, and the reason is written beside it. Raises
     ReproError when a phase is missing, or was made by code, parameters or data other than the present ones.

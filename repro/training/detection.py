@@ -152,7 +152,7 @@ def overlap(mask: Tensor, changed: Tensor) -> float:
 
 
 def _hexadecimal(image: Tensor) -> str:
-    """An image (h, w, c) in [0, 1] at 8 bits a value, two hexadecimal digits each, row by row, after an ``x``."""
+    """An image (h, w, c) in [0, 1] at 8 bits per value, two hexadecimal digits each, row by row, after an ``x``."""
     values: list[int] = (image.clamp(0, 1) * 255).round().flatten().int().tolist()
     return "x" + bytes(values).hex()
 

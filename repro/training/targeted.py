@@ -100,7 +100,7 @@ def _trained(runs: Sequence[TargetedRun], start: Stack, pool: Tensor, training: 
 
 
 def _hexadecimal(image: Tensor) -> str:
-    """An image (h, w, c) in [0, 1] at 8 bits a value, two hexadecimal digits each, row by row, after an ``x``."""
+    """An image (h, w, c) in [0, 1] at 8 bits per value, two hexadecimal digits each, row by row, after an ``x``."""
     values: list[int] = (image.clamp(0, 1) * 255).round().flatten().int().tolist()
     return "x" + bytes(values).hex()
 

@@ -1,4 +1,4 @@
-"""What holds for every family: ranges, repeatability, what does not fit; and how members get onto images."""
+"""What holds for every family: ranges, repeatability, what does not fit; and how triggers get onto images."""
 
 from typing import Any
 

@@ -61,7 +61,7 @@ def pictured(rows: Table) -> list[Row]:
 
 
 def pixels(row: Row, column: str, shape: Shape) -> npt.NDArray[np.uint8]:
-    """A picture (h, w, c) of 8 bits a value from its cell; ``shape`` is (c, h, w).
+    """A picture (h, w, c) of 8 bits per value from its cell; ``shape`` is (c, h, w).
 
     ReproError for a cell that is no picture of that shape.
     """
