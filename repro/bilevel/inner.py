@@ -106,9 +106,9 @@ class SoftmaxRegression:
         """H^-1 at theta as a linear function of (K, d + 1, classes).
 
         H = D - U U^T: D has one block X^T diag(p_c) X + regularisation I per class, and column i of U is the outer
-        product of p_i and x_i. With D = L L^T and W = L^-1 U, Woodbury's identity is H^-1 = L^-T (I + W (I - W^T W)^-1
-        W^T) L^-1: Cholesky factors of size d + 1, one per class, and one of size n, in place of one of size classes (d
-        + 1).
+        product of p_i and x_i. With D = L L^T and W = L^-1 U, Woodbury's identity is
+        H^-1 = L^-T (I + W (I - W^T W)^-1 W^T) L^-1: Cholesky factors of size d + 1, one per class, and one of size n,
+        in place of one of size classes (d + 1).
         """
         shares = (inputs @ theta).softmax(-1)
         u = inputs.mT[:, None] * shares.mT[:, :, None]

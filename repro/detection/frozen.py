@@ -14,9 +14,8 @@ from repro.models import Convolution
 from repro.training.operations import KERNEL, convolve
 from repro.training.stack import EPSILON, Stack
 
-_DENSE_PIXELS = (
-    8 * KERNEL * KERNEL
-)  # up to here a convolution's matrix takes at most 8 times the multiplications
+# Up to this size a convolution's matrix takes at most 8 times as many multiplications.
+_DENSE_PIXELS = 8 * KERNEL * KERNEL
 
 
 class Frozen:

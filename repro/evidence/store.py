@@ -73,9 +73,8 @@ class Store:
         try:
             self._path(key, RECORD).parent.mkdir(parents=True, exist_ok=True)
             if weights is not None:
-                _write(
-                    self.weights(key), weights, synced=True
-                )  # unlike torn JSON, torn weights would go unnoticed
+                # Unlike torn JSON, torn weights would go unnoticed.
+                _write(self.weights(key), weights, synced=True)
             _write(self._path(key, RECORD), text.encode("utf-8"), synced=False)
         except OSError as error:
             raise ReproError(

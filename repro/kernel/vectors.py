@@ -138,8 +138,7 @@ def turned(typing: Any, rows: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         square, lane, half = cgutils.unpack_tuple(builder, args[0]), ir.IntType(32), LANES // 2
-        # Interleaving the halves of the rows rotates the bits of an element's index; after three times, rows are
-        # columns.
+        # Interleaving the halves of the rows rotates the bits of an element's index; after three, rows are columns.
         for _ in range(3):
             square = [
                 builder.shuffle_vector(

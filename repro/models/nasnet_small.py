@@ -25,8 +25,7 @@ class _NasNetSmall(Network):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem, eps=_EPSILON)
         )
-        # Channels of a cell's inputs, from the cell before last and from the last; a normal cell outputs six times its
-        # filters.
+        # Channels of a cell's inputs, from the last two cells; a normal cell outputs six times its filters.
         self.normal_0 = parts.NormalCell(stem, f, stem, f, "same")
         self.reduction_0 = parts.ReductionCell0(stem, 2 * f, 6 * f, 2 * f, "same")
         self.normal_1 = parts.FirstCell(stem, f, 8 * f, 2 * f, "same")

@@ -180,7 +180,7 @@ class _Triggered:
         return cls(*(part.to(device) for part in (*stacked, targets)))
 
     def share(self, flags: Tensor) -> list[float]:
-        """The share of each model's own images that is flagged, by ``flagged``, bool (K, n)."""
+        """The share of each model's own images that ``flags``, bool (K, n), marks."""
         shares: list[float] = ((flags & self.counted).sum(1).double() / self.counted.sum(1)).tolist()
         return shares
 
