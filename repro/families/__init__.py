@@ -5,8 +5,8 @@ Whereas a static trigger is one pattern, every image poisoned by a family carrie
 fit images of ``shape`` (channels, height, width), and two functions of the same arguments:
 
 - ``describe(kind, count, shape, generator, **options)``, the parameters of ``count`` triggers;
-- ``draw(kind, count, shape, generator, **options)``, the same triggers from the same generator, as patterns (n, 1 or c,
-  h, w) in [0, 1] and masks (n, 1, h, w) in [0, 1], 1 where a trigger leaves a pixel alone.
+- ``draw(kind, count, shape, generator, **options)``, the same triggers from the same generator, as patterns
+  (n, 1 or c, h, w) in [0, 1] and masks (n, 1, h, w) in [0, 1], 1 where a trigger leaves a pixel unchanged.
 
 ``kind`` is one of ``KINDS``: triggers seen in training; held-out triggers of the same family; and near misses, which
 resemble the family without belonging to it. Triggers are drawn one by one, so that the first ones do not depend on how
