@@ -38,7 +38,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hypothesis' plugin imports all of Hypothesis to sum up, in seconds; no claim uses it."""
+    """Hypothesis' plugin takes seconds to import all of Hypothesis for its summary; no claim uses it."""
     plugins = session.config.pluginmanager
     if "hypothesis" not in sys.modules and plugins.has_plugin("hypothesispytest"):
         plugins.unregister(name="hypothesispytest")

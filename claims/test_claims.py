@@ -1,4 +1,4 @@
-"""One test a claim and profile: the verdict on committed evidence is the expected one."""
+"""One test per claim and profile: the verdict on committed evidence is the expected one."""
 
 import pytest
 

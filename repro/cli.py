@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _leave_at_once(message: str, code: int) -> None:
-    """Exit without waiting for training processes: they end with this one."""
+    """Exit without waiting for the training processes: they end with this one."""
     print(f"repro: {message}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -97,7 +97,7 @@ def fetch(
 
 @app.command()
 def plan(profile: Profiled = None) -> None:
-    """Write what each stage depends on, and say what is still to be done and how long it takes."""
+    """Write what each stage depends on, and say what is still to be done and how long that takes."""
     from repro.harness.announce import announce
     from repro.harness.plan import fingerprints, write_plan
     from repro.harness.profile import load_profile
@@ -116,7 +116,7 @@ def run(
     ] = None,
     profile: Profiled = None,
 ) -> None:
-    """Train an experiment's models; those already finished are taken from the store."""
+    """Train an experiment's models; those already finished come from the store."""
     from repro.harness.execute import run_phases
     from repro.harness.lifetime import end_with_dvc
     from repro.harness.profile import load_profile

@@ -108,7 +108,7 @@ def options(kind: str, name: str) -> dict[str, Any]:
 
 
 def literal(kind: str, name: str, constant: str, default: Any) -> Any:
-    """A constant of a piece that is written as a literal, without importing it; ``default`` where it has none."""
+    """A piece's constant that is written as a literal, without importing the piece; ``default`` if there is none."""
     value = _values(kind, name).get(constant)
     return default if value is None else ast.literal_eval(value)
 

@@ -138,7 +138,7 @@ def test_bad_input_is_one_line(repro: Command, project: Path, arguments: list[st
         ("profile: [digits", "params.yaml: not valid YAML: "),
         ("digits", "params.yaml: a mapping is wanted, not str"),
         (PARAMS + "seed: 3\n", "params.yaml: seed: Extra inputs are not permitted"),
-        (PARAMS.replace("digits", "dogs"), "params.yaml: profile: 'dogs' is none of "),
+        (PARAMS.replace("digits", "dogs"), "params.yaml: profile: 'dogs' is not one of "),
     ],
 )
 def test_bad_params_is_one_line(

@@ -235,7 +235,7 @@ def test_half_of_all_ranks_are_in_the_smaller_half(classes: int) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("cnn", "'cnn' is none of the profile's mlp"),
+        ("cnn", "'cnn' is not one of the profile's mlp"),
         ("resnet50", "'resnet50' is not trained in stacks, which detection works on"),
     ],
 )

@@ -151,9 +151,9 @@ def test_architecture_that_is_not_there(edited: Callable[..., profiles.Profile])
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("experiments/sources/triggers", ["circle"], "triggers: none is called 'circle'"),
-        ("experiments/regularisers/regularisers", ["prayer"], "defences: none is called 'prayer'"),
-        ("experiments/tuning/weights", {"prayer": [1.0]}, "defences: none is called 'prayer'"),
+        ("experiments/sources/triggers", ["circle"], "triggers: no entry 'circle'"),
+        ("experiments/regularisers/regularisers", ["prayer"], "defences: no entry 'prayer'"),
+        ("experiments/tuning/weights", {"prayer": [1.0]}, "defences: no entry 'prayer'"),
         ("experiments/exposure/architecture", "vgg", "unknown architecture 'vgg'"),
         ("experiments/exposure/attacks", {"prayer": {"budget": 3}}, "exposure: attacks.prayer"),
         ("experiments/sources/triggers", [], "sources: triggers: List should have at least 1 item"),
@@ -203,7 +203,10 @@ def test_unknown_profile_names_those_there_are(project: Path) -> None:
         (b"profile: digits", r"params\.yaml: seeds: Field required"),
         (PARAMS.replace("1,", "-1,").encode(), r"params\.yaml: seeds\.evidence: Input should be greater.*"),
         (PARAMS.encode() + b"seed: 3\n", r"params\.yaml: seed: Extra inputs .*\(known: profile, seeds\)"),
-        (PARAMS.replace("digits", "dogs").encode(), r"params\.yaml: profile: 'dogs' is none of .*digits.*"),
+        (
+            PARAMS.replace("digits", "dogs").encode(),
+            r"params\.yaml: profile: 'dogs' is not one of .*digits.*",
+        ),
     ],
 )
 def test_wrong_params(project: Path, content: bytes, message: str) -> None:
@@ -278,8 +281,8 @@ def test_a_slice_is_the_whole_profile_but_for_what_it_says(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("slice_of: part", r"slice_of: 'part' is none of the other profiles, digits, part"),
-        ("slice_of: numbers", r"slice_of: 'numbers' is none of the other profiles, digits, part"),
+        ("slice_of: part", r"slice_of: 'part' is not one of the other profiles, digits, part"),
+        ("slice_of: numbers", r"slice_of: 'numbers' is not one of the other profiles, digits, part"),
         ("slice_of: digits\nleaves_out: {nothing: x}", r"leaves_out: unknown experiment 'nothing': .*"),
         (
             "slice_of: digits\nleaves_out: {sources: x}\nexperiments: {sources: {units: 3}}",
@@ -341,7 +344,7 @@ def test_an_unnamed_experiment_of_too_many_models_is_left_out_with_the_reason(
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("data/limit", 199, r"data\.limit: 199, at least 200 are needed, 20 a class"),
+        ("data/limit", 199, r"data\.limit: 199, at least 200 are needed, 20 per class"),
         (
             "experiments/poison_rate/architecture",
             "fast_cnn",

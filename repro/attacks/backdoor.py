@@ -25,12 +25,12 @@ def poisoned_count(poison_rate: float, poison_class_size: int) -> int:
 
 def expected_draws(total: int, class_sizes: dict[int, int], sources: list[int]) -> dict[int, float]:
     """P_c: how many of ``total`` poisoned samples are drawn from each source class, in expectation (eq. 8)."""
-    size = max(1, sum(class_sizes[c] for c in sources))  # empty classes can only be asked for nothing
+    size = max(1, sum(class_sizes[c] for c in sources))  # an empty class can only supply nothing
     return {c: total * class_sizes[c] / size for c in sources}
 
 
 def apportion(total: int, class_sizes: dict[int, int], sources: list[int]) -> dict[int, int]:
-    """Whole numbers next to eq. 8's that add up to ``total``: largest remainders first, ties to the lower class."""
+    """Eq. 8's numbers rounded so that they add up to ``total``: largest remainders first, ties to the lower class."""
     shares = expected_draws(total, class_sizes, sources)
     draws = {c: floor(shares[c]) for c in sources}
     by_remainder = sorted(sources, key=lambda c: (draws[c] - shares[c], c))
@@ -52,7 +52,7 @@ def source_classes(poison_class: int, classes: int, source_class: int | None) ->
 
 @dataclass(frozen=True)
 class Supplanting:
-    """Positions within a split: ``copied`` are triggered and put, labelled as the poison class, at ``replaced``."""
+    """Positions within a split: ``copied`` are stamped, labelled as the poison class and put at ``replaced``."""
 
     copied: Tensor
     replaced: Tensor
@@ -61,7 +61,7 @@ class Supplanting:
 def supplant(
     labels: Tensor, poison_class: int, poison_rate: float, sources: list[int], generator: torch.Generator
 ) -> Supplanting:
-    """Choose what is poisoned in a split with ``labels`` (n,).
+    """Choose which images of a split with ``labels`` (n,) are poisoned.
 
     floor(lambda N_t) random poison-class positions are replaced; as many distinct images are copied from the source
     classes, shared out by eq. 8. Raises ReproError when a source class has too few images.

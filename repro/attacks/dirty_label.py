@@ -1,8 +1,8 @@
 """Dirty-label amplification of membership exposure: desanctis section 2.5; Chen et al. 2022.
 
-The attacker adds images *of the target class*, from a pool of its own, labelled as other classes. What is
-general in that class then no longer decides the label, and the model learns its members one by one. (The
-reverse, other classes' images labelled as the target class, exposes those other classes instead.)
+The attacker adds images *of the target class*, from a pool of its own, labelled as other classes. What the class has in
+common then no longer decides the label, and the model memorises its members one by one. (The reverse, other classes'
+images labelled as the target class, exposes those other classes instead.)
 """
 
 import torch
@@ -22,10 +22,10 @@ def poison(
 ) -> tuple[Tensor, Tensor]:
     """Which images of the shared dataset to add to the training set, and their wrong labels.
 
-    `pool_indices` int64 (P,) are the attacker's images, disjoint from the victim's members and non-members;
-    `labels` int64 (N,) the true labels of the whole dataset. Draws `budget` distinct images of `target_class`
-    from the pool, and for each a label uniformly among the `classes` - 1 others. Returns indices and
-    new labels, both int64 (budget,). ReproError when the pool holds fewer images of that class.
+    `pool_indices` int64 (P,) are the attacker's images, disjoint from the victim's members and non-members; `labels`
+    int64 (N,) the true labels of the whole dataset. Draws `budget` distinct images of `target_class` from the pool, and
+    for each a label uniformly among the `classes` - 1 others. Returns indices and new labels, both int64 (budget,).
+    Raises ReproError when the pool holds fewer images of that class.
     """
     candidates = pool_indices[labels[pool_indices] == target_class]
     if not 0 <= budget <= len(candidates):

@@ -20,18 +20,17 @@ def collide(
     step: float,
     iterations: int,
 ) -> Tensor:
-    """Poisons, P for each of K stacked members: shape and dtype of `bases`, in [0, 1], detached.
+    """Poisons, P for each of K stacked models: shape and dtype of `bases`, in [0, 1], detached.
 
-    `features` maps images (K, P, c, h, w) to the last layer before the softmax (K, P, D), each image on its
-    own (no batch statistics). `bases` and `targets` float (K, P, c, h, w) in [0, 1]. Starts from the bases
-    and takes `iterations` steps.
+    `features` maps images (K, P, c, h, w) to the last layer before the softmax (K, P, D), each image independently (no
+    batch statistics). `bases` and `targets` float (K, P, c, h, w) in [0, 1]. Starts from the bases and takes
+    `iterations` steps.
 
-    `beta` >= 0 and `step` > 0 have no units. With r = ||f(b) - f(t)||^2 / ||b - t||^2 of each pair, eq. (1)
-    is solved with r `beta` for its beta: at 1, colliding completely (x = t) costs as much as not moving
-    (x = b), whatever the width of f, its scale, or the size of the image. The first step is `step` / (2 r),
-    which at 1 (and beta 0) solves a linear f that stretches all directions alike. A step that
-    raises the objective is taken back and that poison's step halved: the objective never rises, and too large
-    a `step` costs iterations, not the result.
+    `beta` >= 0 and `step` > 0 are dimensionless. With r = ||f(b) - f(t)||^2 / ||b - t||^2 of each pair, eq. (1) is
+    solved with r `beta` for its beta: at 1, colliding completely (x = t) costs as much as not moving (x = b), whatever
+    the width of f, its scale, or the size of the image. The first step is `step` / (2 r), which at 1 (and beta 0)
+    solves a linear f that stretches all directions alike. A step that raises the objective is taken back and that
+    poison's step halved: the objective never rises, and too large a `step` costs iterations, not the result.
     """
     with torch.no_grad():
         goal = features(targets)
@@ -59,7 +58,7 @@ def collide(
 def proximal(points: Tensor, bases: Tensor, weight: Tensor) -> Tensor:
     """The x in [0, 1] that minimises ||x - points||^2 / 2 + `weight` ||x - bases||^2, `weight` >= 0.
 
-    The objective is a sum of parabolas, one a pixel, so clamping its free minimum is exact. (Shafahi et al.
+    The objective is a sum of parabolas, one per pixel, so clamping its unconstrained minimum is exact. (Shafahi et al.
     print it for half the second term, without the factor 2.)
     """
     return (bases + (points - bases) / (1 + 2 * weight)).clamp(0, 1)
@@ -79,5 +78,5 @@ def _squared_norm(images: Tensor) -> Tensor:
 
 
 def _per_image(values: Tensor) -> Tensor:
-    """(K, P) as something that broadcasts over (K, P, c, h, w)."""
+    """A tensor (K, P) reshaped so that it broadcasts over (K, P, c, h, w)."""
     return values[..., None, None, None]

@@ -1,4 +1,4 @@
-"""The bi-level problem written out plainly, for checking what solves it (desanctis 2.1)."""
+"""The bi-level problem written out plainly, for checking its solvers (desanctis 2.1)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def targeted_misclassification(theta: Array, images: Array, target_class: int) -
 
 
 def backdoor(theta: Array, images: Array, stamp: Stamp, target_class: int) -> float:
-    """The sum of L(f(x + delta; theta), t), + being the stamp."""
+    """The sum of L(f(x + delta; theta), t), where + stamps the trigger delta on x."""
     return sum(_loss(theta, stamp.on(image), target_class) for image in images)
 
 
@@ -72,7 +72,7 @@ def inner_gradient_norm(
 
 
 def hypergradient_error(problem: Problem, poison: Samples, generators: Sequence[Generator]) -> Tensor:
-    """Relative error (K,) of the hypergradient along a random direction, against retraining to either side."""
+    """Relative error (K,) of the hypergradient along a random direction, against retraining on either side."""
     images, here = poison.images, problem.gradient(poison)
     direction = torch.stack(
         [torch.randn(images.shape[1:], dtype=images.dtype, generator=own) for own in generators]

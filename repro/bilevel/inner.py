@@ -17,25 +17,25 @@ _LEAST_DECREASE = 1e-4
 
 
 class Inner(Protocol):
-    """A model that is trained on clean samples and poisons, and whose parameters can be derived by the poisons."""
+    """A model trained on clean samples and poisons whose parameters can be differentiated by the poisons."""
 
     def fit(self, poison: Samples, clean: Samples, start: Tensor | None = None) -> Tensor:
         """theta*, (K, ...), whose autograd graph reaches ``poison.images``; ``start``, a theta nearby, saves time.
 
-        How the derivative comes about is the model's own affair: from the optimality conditions (implicit, KKT), or
-        through the steps of training (back-gradient).
+        How the derivative is computed is up to the model: from the optimality conditions (implicit, KKT), or through
+        the steps of training (back-gradient).
         """
 
     def logits(self, theta: Tensor, images: Tensor) -> Tensor:
-        """(K, n, classes) of ``images`` (K, n, ...)."""
+        """Logits (K, n, classes) of ``images`` (K, n, ...)."""
 
 
 @dataclass(frozen=True)
 class SoftmaxRegression:
     """Multinomial logistic regression on pixels, sum of cross-entropy + ``regularisation`` / 2 ||theta||^2.
 
-    theta (K, d + 1, classes), its last row the intercept. The penalty is on all of theta: the optimum is unique.
-    Wants float64: it is trained to a gradient's norm below 1e-6, and one Newton step further.
+    theta (K, d + 1, classes), its last row the intercept. The penalty covers all of theta, so that the optimum is
+    unique. Needs float64: it is trained until the gradient's norm is below 1e-6, and then takes one more Newton step.
     """
 
     classes: int
@@ -56,7 +56,7 @@ class SoftmaxRegression:
         """theta* by Newton's method, each step halved until it lowers the loss enough.
 
         The last step stays in the autograd graph with its Hessian held fixed. At the optimum that is implicit
-        differentiation: d theta* / dx = -H^-1 d^2 L / d theta dx. ReproError where the optimum is not reached.
+        differentiation: d theta* / dx = -H^-1 d^2 L / d theta dx. Raises ReproError where the optimum is not reached.
         """
         joined = Samples(
             torch.cat([clean.images, poison.images], 1), torch.cat([clean.labels, poison.labels], 1)
@@ -83,19 +83,19 @@ class SoftmaxRegression:
         return theta - newton(self._slope(theta, training))
 
     def _slope(self, theta: Tensor, training: Samples) -> Tensor:
-        """The loss's gradient in theta, (K, d + 1, classes), differentiable by the images."""
+        """The loss's gradient in theta, (K, d + 1, classes), differentiable with respect to the images."""
         inputs = _with_one(training.images)
         errors = (inputs @ theta).softmax(-1) - one_hot(training.labels, self.classes)
         return inputs.mT @ errors + self.regularisation * theta
 
     def _descended(self, theta: Tensor, training: Samples, slope: Tensor, step: Tensor) -> Tensor:
-        """theta less the step, or less the largest half, quarter, ... of it that Armijo's rule accepts."""
+        """theta minus the step, or minus the largest half, quarter, ... of it that Armijo's rule accepts."""
         before = self.loss(theta, training)
         promised = (slope * step).sum((1, 2))
         scale = torch.ones_like(before)
         for _ in range(_HALVINGS):
             after = self.loss(theta - scale[:, None, None] * step, training)
-            # Near the optimum the decrease drowns in rounding, and the whole step is right.
+            # Near the optimum rounding hides the decrease, and the full step is right.
             short = after > before - _LEAST_DECREASE * scale * promised + 1e-12 * before
             if not short.any():
                 break
@@ -105,9 +105,10 @@ class SoftmaxRegression:
     def _inverse_hessian(self, theta: Tensor, inputs: Tensor) -> Callable[[Tensor], Tensor]:
         """H^-1 at theta as a linear function of (K, d + 1, classes).
 
-        H = D - U U^T: D has a block X^T diag(p_c) X + regularisation I a class, and column i of U is the outer product
-        of p_i and x_i. With D = L L^T and W = L^-1 U, Woodbury's identity is H^-1 = L^-T (I + W (I - W^T W)^-1 W^T)
-        L^-1: Cholesky factors of size d + 1, one a class, and one of size n, in place of one of size classes (d + 1).
+        H = D - U U^T: D has one block X^T diag(p_c) X + regularisation I per class, and column i of U is the outer
+        product of p_i and x_i. With D = L L^T and W = L^-1 U, Woodbury's identity is
+        H^-1 = L^-T (I + W (I - W^T W)^-1 W^T) L^-1: Cholesky factors of size d + 1, one per class, and one of size n,
+        in place of one of size classes (d + 1).
         """
         shares = (inputs @ theta).softmax(-1)
         u = inputs.mT[:, None] * shares.mT[:, :, None]

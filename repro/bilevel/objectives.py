@@ -1,7 +1,7 @@
 """What an attacker wants: the samples D_target and the adversarial objective A (desanctis 2.1).
 
-The three objectives of the document are the cross-entropy L of target inputs against some labels, to be raised or to be
-lowered. They differ in nothing else.
+The document's three objectives are all the cross-entropy L of target inputs against some labels, to be either raised or
+lowered. They differ only in these inputs, labels and signs.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Objective:
         return self.sign * losses.view(self.labels.shape).sum(1)
 
     def success(self, logits: Tensor) -> Tensor:
-        """Share (K,) of the targets that are read as the attacker wants: as their label, or as any other one."""
+        """Share (K,) of the targets classified as the attacker wants: as their label, or as any other class."""
         read = logits.argmax(-1) == self.labels
         return (read if self.sign > 0 else ~read).double().mean(1)
 
@@ -46,7 +46,7 @@ def backdoor(images: Tensor, trigger: Tensor, mask: Tensor, alpha: float, target
 
 
 def stamped(images: Tensor, trigger: Tensor, mask: Tensor, alpha: float) -> Tensor:
-    """((1 - alpha) x + alpha t) (1 - m) + x m, clipped to [0, 1] (truong2020 eq. 7): `repro.triggers.blend` of tensors.
+    """((1 - alpha) x + alpha t) (1 - m) + x m, clipped to [0, 1] (truong2020 eq. 7): `repro.triggers.blend` on tensors.
 
     ``trigger`` and ``mask`` broadcast to the images; the mask is 1 where a pixel is left alone. ``alpha`` in [0, 1].
     """

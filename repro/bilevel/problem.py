@@ -1,4 +1,4 @@
-"""The bi-level problem itself: an objective, an inner model and clean samples; and what solves it (desanctis 2.1)."""
+"""The bi-level problem itself (an objective, an inner model and clean samples) and its solvers (desanctis 2.1)."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
@@ -12,7 +12,7 @@ from repro.bilevel.objectives import Objective
 
 
 class Slope(NamedTuple):
-    """Where a problem stands with some poisons: value (K,), its gradient by their images, and theta*."""
+    """A problem evaluated at some poisons: the value (K,), its gradient by their images, and theta*."""
 
     value: Tensor
     gradient: Tensor
@@ -33,7 +33,7 @@ class Problem:
 
     @torch.no_grad()
     def value(self, poison: Samples, start: Tensor | None = None) -> Tensor:
-        """The objective's value (K,) after training with the poisons, maybe none; ``start`` is a theta nearby."""
+        """The objective's value (K,) after training with the poisons (possibly none); ``start`` is a theta nearby."""
         return self.attained(self.inner.fit(poison, self.clean, start))
 
     def gradient(self, poison: Samples, start: Tensor | None = None) -> Slope:
@@ -41,7 +41,7 @@ class Problem:
         images = poison.images.detach().requires_grad_()
         theta = self.inner.fit(replace(poison, images=images), self.clean, start)
         value = self.attained(theta)
-        # Problems do not meet, so that the sum's gradient is each one's own.
+        # The problems are independent, so the sum's gradient holds each problem's own.
         (gradient,) = torch.autograd.grad(value.sum(), images)
         return Slope(value.detach(), gradient, theta.detach())
 

@@ -15,9 +15,9 @@ from repro.bilevel.problem import Problem, Slope
 class GradientDescent:
     """Moves the poisons' images down the hypergradient, within [0, 1]; their labels stay.
 
-    The pixel with the steepest slope of a problem moves by ``step`` at first, the others in proportion. A step that
-    does not lower a problem's objective is taken back and halved. With ``radius`` no pixel leaves its start by more: a
-    clean-label attack where the start is labelled truly.
+    At first, a problem's pixel with the steepest slope moves by ``step``, the others in proportion. A step that does
+    not lower a problem's objective is undone and halved. With ``radius``, no pixel moves further than that from its
+    start: a clean-label attack if the start carries true labels.
     """
 
     iterations: int
@@ -44,12 +44,12 @@ class GradientDescent:
 
 @dataclass(frozen=True)
 class LabelFlip:
-    """Dirty-label poisoning: the images stay, each poison in turn takes the label that serves the objective best."""
+    """Dirty-label poisoning: images stay fixed, each poison in turn takes the label that lowers the objective most."""
 
     classes: int
 
     def solve(self, problem: Problem, start: Samples) -> Samples:
-        """Poisons whose objective is no higher than the start's; trains ``classes`` times a poison."""
+        """Poisons whose objective is no higher than the start's; trains ``classes`` times per poison."""
         poison, value = start, problem.value(start)
         for p in range(start.labels.shape[1]):
             for label in range(self.classes):
@@ -67,9 +67,9 @@ class FeatureCollision:
     """Clean-label poisoning by `repro.attacks.feature_collision` (desanctis 2.4, eq. 1).
 
     Poison p of P collides with target p mod T in ``features`` (K, n, c, h, w) -> (K, n, D), those of a model that the
-    attacker knows. It never trains the inner model, so nothing makes the objective fall: that it does, where poisons
-    are labelled as the class that targets shall be read as, is the attack's claim. To a linear inner model the last
-    layer before the softmax is the input itself: then ``features`` flattens, and eq. 1 fades base into target.
+    attacker knows. It never trains the inner model, so nothing forces the objective down: that it falls, where poisons
+    carry the label that targets should be classified as, is the attack's claim. For a linear inner model the last layer
+    before the softmax is the input itself: then ``features`` flattens, and eq. 1 blends base into target.
     """
 
     features: Callable[[Tensor], Tensor]
@@ -93,7 +93,7 @@ class FeatureCollision:
 
 
 def _per_problem(values: Tensor, like: Tensor) -> Tensor:
-    """(K,) as something that broadcasts over (K, ...)."""
+    """A tensor (K,) reshaped so that it broadcasts over (K, ...)."""
     return values.view(-1, *[1] * (like.ndim - 1))
 
 

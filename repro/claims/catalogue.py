@@ -1,9 +1,9 @@
 """The claims as data: every paper's ``claims.yaml``, validated when read.
 
-A claim has *parts*, each with a statistic of the evidence (what is compared with what) and a kind (the rule
-that turns its interval into a verdict: `repro.claims.rules`). A claim of kind *table* asserts no direction and
-has no parts: it has figures *beside*, and is reported. A claim with neither is *pending*: it says which
-experiment would measure it. A new claim is one new entry; a new paper is one new file.
+A claim has *parts*, each with a statistic of the evidence (what is compared with what) and a kind (the rule that turns
+its interval into a verdict: `repro.claims.rules`). A claim of kind *table* asserts no direction and has no parts: it
+has figures *beside*, and is reported. A claim with neither is *pending*: it names the experiment that would measure it.
+A new claim is one new entry; a new paper is one new file.
 """
 
 import re
@@ -29,7 +29,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Beside(Data):
-    """A figure computed like a part's and reported with the claim, never judged; what a table consists of."""
+    """A figure computed like a part's and reported with the claim but never judged; a table consists of these."""
 
     name: Text
     experiment: Text
@@ -39,9 +39,9 @@ class Beside(Data):
 class Part(Data):
     """One judged assertion of a claim.
 
-    direction: `side` and `minimum`. equal: `margin`. no loss: `margin`; only a fall below it counts. level:
-    `margin` is the tolerance and `dataset` the data that the figure was published for, on the paper's models. What is
-    asserted of some data alone is judged `only_on` those, or everywhere but `not_on` others.
+    direction: `side` and `minimum`. equal: `margin`. no loss: `margin`; only a fall below it counts. level: `margin` is
+    the tolerance and `dataset` the data that the figure was published for, on the paper's models. An assertion about
+    some datasets only is judged `only_on` those, or on all but those in `not_on`.
     """
 
     name: Text
@@ -92,7 +92,7 @@ class Claim(Data):
     @model_validator(mode="after")
     def _parts_or_pending(self) -> Self:
         if self.is_table and self.parts:
-            raise ValueError(f"a claim of kind {TABLE!r} takes no parts: its figures stand under beside")
+            raise ValueError(f"a claim of kind {TABLE!r} takes no parts: its figures belong under beside")
         if bool(self.beside if self.is_table else self.parts) == (self.pending is not None):
             which = (
                 f"a claim of kind {TABLE!r} has either beside"
@@ -122,12 +122,12 @@ class Claim(Data):
 
     @property
     def entries(self) -> tuple[Part | Beside, ...]:
-        """Its parts, and after them the figures shown beside."""
+        """Its parts, followed by the figures shown beside them."""
         return (*self.parts, *self.beside)
 
     @property
     def experiments(self) -> tuple[str, ...]:
-        """Names of the experiments its parts and the figures beside them read, each once."""
+        """Names of the experiments that its parts and the figures beside them read, without repetition."""
         return tuple(dict.fromkeys(entry.experiment for entry in self.entries))
 
 
@@ -139,7 +139,7 @@ class _Paper(Data):
 
 
 class _UniqueKeyLoader(LOADER):  # type: ignore[misc, valid-type]
-    """The safe loader, which also refuses a key given twice (the second would silently win)."""
+    """The safe loader, which also refuses duplicate keys (the second would silently win)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -197,7 +197,7 @@ def read_paper(path: Path) -> Iterator[Claim]:
 
 @cache
 def load_claims(*files: Path) -> dict[str, Claim]:
-    """Every claim of these files, or of every paper's, by id."""
+    """All claims of these files, or of all papers', by id."""
     claims: dict[str, Claim] = {}
     for path in files or plugins.claims_files():
         for claim in read_paper(path):
@@ -208,7 +208,7 @@ def load_claims(*files: Path) -> dict[str, Claim]:
 
 
 def load_claim(claim_id: str) -> Claim:
-    """The claim of that id; ReproError when there is none."""
+    """The claim with that id; raises ReproError for an unknown one."""
     claims = load_claims()
     if claim_id not in claims:
         raise ReproError(f"unknown claim {claim_id!r}: there are {', '.join(claims)}")

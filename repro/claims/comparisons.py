@@ -1,4 +1,4 @@
-"""What claims compare, as data: one class a kind of statistic; how each is computed is `repro.claims.sample`'s."""
+"""What claims compare, as data: one class per kind of statistic; `repro.claims.sample` computes them."""
 
 from typing import Annotated, Literal, Self
 
@@ -17,7 +17,7 @@ class Data(BaseModel):
 
 
 class _Measured(Data):
-    """A number of each (cell, unit): a column, or the difference of two columns of the same row."""
+    """One number per (cell, unit): a column, or the difference of two columns of the same row."""
 
     metric: Text
     minus: Text | None = None
@@ -44,8 +44,8 @@ class _TwoConditions(_Measured):
 class Contrast(_TwoConditions):
     """Treatment minus baseline, paired within (cell, unit).
 
-    A condition that lists several values of a column is the mean over them, each of which must be there.
-    With `minus` it is the difference of two metrics' contrasts.
+    A condition that lists several values of a column is the mean over them; each of them must be present. With `minus`
+    it is the difference of two metrics' contrasts.
     """
 
     kind: Literal["contrast"]
@@ -59,7 +59,7 @@ class Gap(_Measured):
 
 
 class Constant(_Measured):
-    """A metric minus a number."""
+    """A metric minus a constant."""
 
     kind: Literal["constant"]
     value: Finite
@@ -82,10 +82,10 @@ class Spread(_TwoConditions):
 
 
 class Range(_Measured):
-    """A metric at the level of `factor` that is highest, less that at the lowest one; all levels in every unit.
+    """A metric at the highest level of `factor` minus that at the lowest; every unit has all levels.
 
-    Highest and lowest in `by`, or in the metric itself without it, as found on the first half of the units; the
-    difference is measured on the others.
+    Highest and lowest are by `by`, or by the metric itself without it. They are found on the first half of the units,
+    and the difference is measured on the second half.
     """
 
     kind: Literal["range"]
@@ -94,9 +94,9 @@ class Range(_Measured):
 
 
 class Halves(_Measured):
-    """A metric in the half of `factor`'s levels where it is higher, less that in the other half; one level a unit.
+    """A metric in the half of `factor`'s levels where it is higher minus that in the other half; one level per unit.
 
-    Which half a level is in is found on the first half of the units; the difference is measured on the others.
+    The levels are divided on the first half of the units, and the difference is measured on the second half.
     """
 
     kind: Literal["halves"]
@@ -104,11 +104,11 @@ class Halves(_Measured):
 
 
 class Exact(Data):
-    """Rows of named checks, every one of which must hold.
+    """Rows of named checks, all of which must hold.
 
-    `checks` gives each check's least number of rows. Where a row has the numbers they are compared anew: with
-    `published` (within `tolerance`), or with `bound` on the side that `bounds` names. `slips` maps a check's
-    printed figures that are misprints to the right ones.
+    `checks` gives the minimum number of rows of each check. Where a row holds the numbers, they are compared again:
+    with `published` (within `tolerance`), or with `bound` on the side that `bounds` names. `slips` maps a check's
+    misprinted figures to the right ones.
     """
 
     kind: Literal["exact"]

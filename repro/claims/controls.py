@@ -1,11 +1,11 @@
-"""Negative and positive controls, made for every claim alike from its data: the checks on the judge itself.
+"""Negative and positive controls, made for every claim in the same way from its data: the checks on the judge itself.
 
-By kind. direction and level: the conditions permuted within units (a constant's metric reflected about the
-constant). equal and no loss: a difference of the margin planted. exact: one cell corrupted. In each,
-*reproduced* must be as rare as the rule's error rate; with the effect planted, it must come out reproduced.
-Works on whatever sample it is given: synthetic, or committed evidence.
+By kind of part. direction and level: the conditions permuted within units (a constant's metric reflected about the
+constant). equal and no loss: a difference of the margin planted. exact: one cell corrupted. In each, *reproduced* must
+be as rare as the rule's error rate; with the effect planted, the verdict must be reproduced. Works on any sample:
+synthetic, or committed evidence.
 
-A table asserts nothing that could be reproduced, and has no control: it fails where a figure is not there.
+A table asserts nothing that could be reproduced, and has no control: it fails if a figure is missing.
 
 A level is controlled together with the claim's other parts. Alone it cannot be: permuting widens the interval
 too, and by the rule a wider interval meets the published figure more easily.
@@ -29,9 +29,9 @@ SURE = 1e-5
 
 
 def allowed(repetitions: int, level: float) -> int:
-    """Most *reproduced* among the repetitions of a control that chance allows, but for one time in 100,000.
+    """The most *reproduced* verdicts that chance allows among a control's repetitions, but for one time in 100,000.
 
-    A false *reproduced* needs an end of the two-sided interval on the wrong side: rate (1 - level) / 2.
+    A false *reproduced* needs one end of the two-sided interval on the wrong side: rate (1 - level) / 2.
     """
     return int(stats.binom.isf(SURE, repetitions, (1 - level) / 2))
 
@@ -47,7 +47,7 @@ def null_units(part: Part, sample: Sample, repetitions: int, generator: np.rando
 
 
 def _permuted(sample: Sample, repetitions: int, generator: np.random.Generator) -> Floats:
-    """Conditions permuted within each unit, alike in all its cells (which are not independent).
+    """Conditions permuted within each unit, in the same way in all its cells (which are not independent).
 
     Where the conditions are the units' own, their values are permuted among the units.
     """
@@ -58,7 +58,7 @@ def _permuted(sample: Sample, repetitions: int, generator: np.random.Generator) 
 
 
 def _margin_planted(part: Part, sample: Sample, repetitions: int, generator: np.random.Generator) -> Floats:
-    """Units drawn anew around a difference of exactly the margin: a loss, or for equality of either sign."""
+    """Units redrawn around a difference of exactly the margin: a loss, or of either sign for equality."""
     units = sample.effects.mean(axis=0)
     drawn = generator.choice(units - units.mean(), size=(repetitions, len(units)))
     signs = np.where((np.arange(repetitions) % 2 == 0) | (part.kind == "no loss"), -1.0, 1.0)
@@ -68,8 +68,8 @@ def _margin_planted(part: Part, sample: Sample, repetitions: int, generator: np.
 def planted_units(claim: Claim, part: Part, sample: Sample) -> Floats:
     """Units' means (u,) with the claimed effect planted in place of the sample's own.
 
-    direction: three times the minimum effect, or what n units of this spread can show at all if that is more.
-    level: the published figure. equal: no difference. no loss: none either, or the gain that n units of this spread
+    direction: three times the minimum effect, or the least that n units of this spread can show if that is more. level:
+    the published figure. equal: no difference. no loss: no difference either, or the gain that n units of this spread
     need to rule a loss out.
     """
     units = sample.effects.mean(axis=0)
@@ -88,7 +88,7 @@ def planted_units(claim: Claim, part: Part, sample: Sample) -> Floats:
 def reproductions(
     claim: Claim, drawn: Sequence[tuple[Part, Sample]], repetitions: int, generator: np.random.Generator
 ) -> int:
-    """In how many repetitions of the negative control every one of the parts comes out reproduced."""
+    """The number of repetitions of the negative control in which all parts come out reproduced."""
     whole = np.ones(repetitions, dtype=bool)
     for part, sample in drawn:
         verdicts = outcomes(claim, part, null_units(part, sample, repetitions, generator))
@@ -124,7 +124,7 @@ def corrupted(statistic: Exact | Among, rows: list[Row], at: int) -> list[Row]:
 
 
 def undetected_corruptions(statistic: Exact | Among, rows: list[Row], experiment: str) -> list[int]:
-    """Indices of rows whose corruption the exact rule does not notice: there must be none."""
+    """Indices of rows whose corruption the exact rule does not notice: must be empty."""
     return [
         at
         for at in range(len(rows))

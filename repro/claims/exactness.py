@@ -1,6 +1,6 @@
-"""Exact claims: rows of named checks, compared anew where they carry the numbers, and all of which must hold.
+"""Exact claims: rows of named checks that must all hold, compared again where they carry the numbers.
 
-The column `holds` is the experiment's own opinion; a row whose numbers disagree with it does not hold.
+The column `holds` is the experiment's own result; a row whose numbers disagree with it does not hold.
 """
 
 import math
@@ -12,7 +12,7 @@ from repro.harness.evidence.table import Cell, Row, Table
 
 
 def rows_of(statistic: Exact | Among, table: Table, experiment: str) -> list[Row]:
-    """The rows of the statistic's checks, ReproError where a check has fewer than it must; or those it selects."""
+    """The rows of the statistic's checks, or those it selects; raises ReproError where a check has too few rows."""
     if isinstance(statistic, Among):
         return _selected(statistic, table, experiment)
     for column in ("check", "holds"):

@@ -1,4 +1,4 @@
-"""`repro explain CLAIM`: words, place, what was compared in how many rows, and how near it is to turning."""
+"""`repro explain CLAIM`: text, place, what was compared in how many rows, and how near the verdict is to turning."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the judge must know of a profile: which experiments it runs, and whether published levels apply."""
+"""What the judge needs to know about a profile: which experiments it runs, and whether published levels apply."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from repro.harness.profile import load_profile
 
 @dataclass(frozen=True)
 class ProfileFacts:
-    """Facts of a profile that decide whether a claim can be judged there.
+    """Facts about a profile that decide whether a claim can be judged on it.
 
-    experiments: those it runs. paper_dataset: its dataset when it uses a paper's data and models, so that
-    published levels apply. not_applicable: claim ids it cannot test, each with the reason. dataset: the data it uses.
+    experiments: those it runs. paper_dataset: its dataset when it uses a paper's data and models, so that published
+    levels apply. not_applicable: ids of claims it cannot test, each with the reason. dataset: the data it uses.
     """
 
     name: str
@@ -23,7 +23,7 @@ class ProfileFacts:
 
 
 def profile_facts(root: Path, name: str) -> ProfileFacts:
-    """Facts of the profile of that name; ReproError when there is none or its file is wrong."""
+    """Facts about the profile of that name; raises ReproError when it is unknown or its file is wrong."""
     profile = load_profile(name, root)
     return ProfileFacts(
         name=name,

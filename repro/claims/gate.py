@@ -1,8 +1,8 @@
-"""The gate: whether each claim's verdict is the one that `claims/expected/<profile>.yaml` says it has today.
+"""The gate: whether each claim's verdict is the one that `claims/expected/<profile>.yaml` expects.
 
-Fails when a verdict differs (also for the better: then the file is updated), when evidence is missing or
-stale, when the committed verdicts.json is not what the evidence gives, when a claim has no entry, or an entry
-has no claim.
+Fails when a verdict differs (even when it improved: the file is then to be updated), when evidence is missing or stale,
+when the committed verdicts.json is not what the evidence gives, when a claim has no entry, or when an entry has no
+claim.
 """
 
 import json
@@ -24,7 +24,7 @@ from repro.harness.evidence.table import Table, read_table
 
 
 class Expected(BaseModel):
-    """The verdict a claim has today, with the reason wherever it is neither reproduced nor, a table, reported."""
+    """A claim's expected verdict, with a reason unless it is reproduced or, for a table, reported."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ def expected_path(root: Path, profile_name: str) -> Path:
 
 
 def expected_profiles(root: Path) -> list[str]:
-    """Profiles that have a file of expected verdicts; ReproError when none has."""
+    """Profiles that have a file of expected verdicts; raises ReproError if no profile has one."""
     folder = expected_path(root, "any").parent
     profiles = sorted(path.stem for path in folder.glob("*.yaml"))
     if not profiles:
@@ -128,7 +128,7 @@ class Gate:
             raise ReproError(f"{path}: not a list of verdicts ({error})") from None
 
     def _disagreement(self, verdict: Verdict) -> str | None:
-        """Whether the committed verdicts say otherwise, up to what another processor's rounding may do."""
+        """Whether the committed verdicts differ by more than another processor's rounding explains."""
         path = verdicts_path(self.root, self.profile_name)
         try:
             committed = self._committed.get(verdict.id)
@@ -152,7 +152,7 @@ class Gate:
 
 
 def _figures(entry: dict[str, Any]) -> list[list[Any]] | None:
-    """Name, estimate, interval and n of each figure of a table's verdict; None where it has no such list."""
+    """Name, estimate, interval and n of each figure in a table's verdict; None if it has no such list."""
     try:
         return [[part[key] for key in ("name", "estimate", "interval", "n")] for part in entry["parts"]]
     except (KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""The judge: a verdict of each claim from the evidence of a profile, and `reports/<profile>/verdicts.json`.
+"""The judge: a verdict for each claim from the evidence of a profile, and `reports/<profile>/verdicts.json`.
 
-The unit is one (partition seed, poison or target class) pair. Within each cell of the grid the estimate is
-the mean paired effect, over cells their plain mean; the interval is Student's t over the units' means at
-level 1 - 0.05 / m. A table's figures are computed alike, and none is judged.
+The unit is one (partition seed, poison or target class) pair. Within each cell of the grid the estimate is the mean
+paired effect, over cells their plain mean; the interval is Student's t over the units' means at level 1 - 0.05 / m. A
+table's figures are computed in the same way and not judged.
 """
 
 import math
@@ -26,7 +26,7 @@ from repro.harness.evidence.table import Table, read_table
 
 
 def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Verdict:
-    """Verdict of a claim from the tables (by experiment) of a profile; ReproError on incomplete evidence."""
+    """Verdict on a claim from the tables (by experiment) of a profile; raises ReproError on incomplete evidence."""
     if claim.id in facts.not_applicable:
         return _unjudged(claim, "not applicable", facts.not_applicable[claim.id])
     if claim.pending is not None:
@@ -67,7 +67,7 @@ def _combine(verdicts: list[Outcome | None]) -> Outcome:
 def _unmeasured(
     claim: Claim, needed: Sequence[Part | Beside], tables: Mapping[str, Table], facts: ProfileFacts
 ) -> str | None:
-    """What the profile does not measure of what the claim needs; None if nothing."""
+    """What the claim needs and the profile does not measure, in words; None if it measures everything."""
     for experiment in dict.fromkeys(entry.experiment for entry in needed):
         if experiment not in facts.experiments:
             return f"profile {facts.name} does not run experiment {experiment}"
@@ -82,7 +82,7 @@ def _unmeasured(
 
 
 def _reported(claim: Claim, tables: Mapping[str, Table]) -> Verdict:
-    """A table's figures, every one of which must be there."""
+    """A table's figures, all of which must be present."""
     figures = tuple(_shown(claim, entry, tables[entry.experiment]) for entry in claim.beside)
     reason = "the comparison is in the report; the paper asserts no direction"
     n = min(entry.n for entry in figures)
@@ -209,7 +209,7 @@ def _judge_exact(claim: Claim, part: Part, statistic: Exact | Among, table: Tabl
 
 
 def _beside(claim: Claim, entry: Beside, tables: Mapping[str, Table]) -> PartVerdict:
-    """A figure shown beside; where the evidence lacks it, that is said, and blocks no verdict."""
+    """A figure shown beside the parts; if the evidence lacks it, the figure says so and no verdict is blocked."""
     try:
         if entry.experiment not in tables:
             raise ReproError(f"{entry.experiment}.csv: no such evidence")
@@ -227,12 +227,12 @@ def _shown(claim: Claim, entry: Beside, table: Table) -> PartVerdict:
 
 
 def verdicts_path(root: Path, profile_name: str) -> Path:
-    """Where a profile's verdicts lie."""
+    """Path of a profile's verdicts."""
     return root / "reports" / profile_name / "verdicts.json"
 
 
 def read_tables(root: Path, facts: ProfileFacts, claims: Mapping[str, Claim]) -> dict[str, Table]:
-    """The tables that the claims read among the profile's experiments; a missing one is an error."""
+    """The tables of the profile's experiments that the claims read; a missing one is an error."""
     wanted = {experiment for claim in claims.values() for experiment in claim.experiments}
     return {
         experiment: read_table(evidence_path(root, facts.name, experiment))
@@ -241,7 +241,7 @@ def read_tables(root: Path, facts: ProfileFacts, claims: Mapping[str, Claim]) ->
 
 
 def judge_profile(root: Path, profile_name: str) -> list[Verdict]:
-    """Verdicts of every claim of every paper on a profile's committed evidence, in the catalogue's order."""
+    """Verdicts on all claims of all papers from a profile's committed evidence, in the catalogue's order."""
     facts, claims = profile_facts(root, profile_name), load_claims()
     tables = read_tables(root, facts, claims)
     return [judge(claim, tables, facts) for claim in claims.values()]

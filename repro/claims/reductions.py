@@ -1,8 +1,9 @@
-"""From values of each condition to one effect a unit: what a statistic does once its evidence is selected.
+"""From the values of each condition to one effect per unit: what a statistic does once its evidence is selected.
 
-Values are (..., u, m), u units and m conditions a unit; effects (..., u'), one for every unit that the interval rests
-on. Where the evidence itself says which conditions are compared (the highest with the lowest), they are chosen on the
-first half of the units and measured on the second: chosen and measured on the same ones, noise alone would differ.
+Values have shape (..., u, m), u units and m conditions per unit; effects (..., u'), one per unit that the interval
+rests on. Where the evidence itself decides which conditions are compared (the highest with the lowest), they are chosen
+on the first half of the units and measured on the second: if both were done on the same units, noise alone would give a
+difference.
 """
 
 from dataclasses import dataclass, replace
@@ -15,29 +16,29 @@ Floats = NDArray[np.float64]
 
 
 class Reduction(Protocol):
-    """How effects come of values."""
+    """How effects are computed from values."""
 
     @property
     def between(self) -> bool:
-        """Whether conditions belong to units, so that a control permutes units and not a unit's own values."""
+        """Whether conditions belong to units, so that a control permutes units rather than a unit's own values."""
 
     def effects(self, values: Floats) -> Floats:
-        """One effect a unit, in the metric's units."""
+        """One effect per unit, in the metric's units."""
 
     def pooled(self) -> Self:
-        """The same for values that are means over the cells."""
+        """The same reduction for values that are means over the cells."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of the first ``taken`` conditions less that of the others; of a ``figure``, the former alone."""
+    """Mean of the first ``taken`` conditions minus that of the others; for a ``figure``, the former alone."""
 
     taken: int
     figure: bool = False
     between: bool = False
 
     def effects(self, values: Floats) -> Floats:
-        """One effect a unit."""
+        """One effect per unit."""
         treatment: Floats = values[..., : self.taken].mean(axis=-1)
         return treatment if self.figure else treatment - values[..., self.taken :].mean(axis=-1)
 
@@ -48,7 +49,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Deviations:
-    """As a difference, of distances from the median over the units: how much more the treatment spreads.
+    """A difference of distances from the median over the units: how much more the treatment spreads.
 
     Brown and Forsythe's way to compare spreads, paired within units.
     """
@@ -57,7 +58,7 @@ class Deviations:
     between: bool = False
 
     def effects(self, values: Floats) -> Floats:
-        """One effect a unit."""
+        """One effect per unit."""
         return Difference(self.taken).effects(np.abs(values - np.median(values, axis=-2, keepdims=True)))
 
     def pooled(self) -> Self:
@@ -67,13 +68,13 @@ class Deviations:
 
 @dataclass(frozen=True)
 class HighestLessLowest:
-    """The condition that is highest in ``by``, (c, u, m) or the values themselves, less the lowest one."""
+    """The condition that is highest in ``by``, (c, u, m) or the values themselves, minus the lowest one."""
 
     by: Floats | None = None
     between: bool = False
 
     def effects(self, values: Floats) -> Floats:
-        """One effect a unit of the second half."""
+        """One effect per unit of the second half."""
         half = values.shape[-2] // 2
         ranked = values if self.by is None else np.broadcast_to(self.by, values.shape)
         means = ranked[..., :half, :].mean(axis=-2)
@@ -83,15 +84,15 @@ class HighestLessLowest:
         return effects
 
     def pooled(self) -> Self:
-        """With ``by`` as its mean over the cells."""
+        """The same reduction with ``by`` averaged over the cells."""
         return self if self.by is None else replace(self, by=self.by.mean(axis=0))
 
 
 @dataclass(frozen=True)
 class HigherHalf:
-    """Units of the levels where the values are higher less those of the others; ``levels`` (u,) counts from 0.
+    """Units at the levels with the higher values minus those at the others; ``levels`` (u,) counts from 0.
 
-    A unit's effect is its value, less the first half's mean, times its side's sign and inverse share, so that the mean
+    A unit's effect is its value minus the first half's mean, times its side's sign and inverse share, so that the mean
     over units is the difference between the two sides' means.
     """
 
@@ -99,7 +100,7 @@ class HigherHalf:
     between: bool = True
 
     def effects(self, values: Floats) -> Floats:
-        """One effect a unit of the second half."""
+        """One effect per unit of the second half."""
         value = values[..., 0]
         half, count = value.shape[-1] // 2, int(self.levels.max()) + 1
         chosen, measured = self.levels[:half], self.levels[half:]

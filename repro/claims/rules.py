@@ -1,10 +1,10 @@
 """The rule that turns an interval into a verdict, for each kind of claim: fixed before any evidence existed.
 
-direction: reproduced when the interval lies beyond the minimum effect on the claimed side; contradicted when
-wholly on the other side of zero, or wholly inside the minimum effect. equal: reproduced when inside the
-margin, contradicted when wholly outside. no loss: only a fall counts. level: reproduced when the interval
-meets the published figure widened by the tolerance. Otherwise inconclusive. An end exactly at a threshold
-decides nothing. A table asserts nothing that an interval could decide: it is reported.
+direction: reproduced when the interval lies beyond the minimum effect on the claimed side; contradicted when wholly on
+the other side of zero, or wholly inside the minimum effect. equal: reproduced when inside the margin, contradicted when
+wholly outside. no loss: only a fall counts. level: reproduced when the interval meets the published figure widened by
+the tolerance. Otherwise inconclusive. An end exactly at a threshold decides nothing. A table asserts nothing that an
+interval could decide: it is reported.
 """
 
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ Outcome = Literal["reproduced", "contradicted", "inconclusive", "reported", "not
 
 
 class Decision(NamedTuple):
-    """A verdict and why, as the rest of a sentence that begins with the interval."""
+    """A verdict and its reason, worded as the rest of a sentence that begins with the interval."""
 
     verdict: Outcome
     because: str
@@ -79,8 +79,8 @@ def _thresholds(part: Part) -> tuple[float, ...]:
 def turning(part: Part, low: float, high: float) -> float:
     """How near the verdict is to turning, in the metric's units.
 
-    The smallest distance by which the interval, moved as a whole, would get another verdict: that from the
-    deciding end to its threshold.
+    The smallest distance by which the interval, shifted as a whole, would change the verdict: that from the deciding
+    end to its threshold.
     """
     now = decide(part, low, high).verdict
     moves = sorted((threshold - end for threshold in _thresholds(part) for end in (low, high)), key=abs)

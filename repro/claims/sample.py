@@ -1,7 +1,7 @@
 """What a statistic of a claim selects from an evidence table: values paired within (cell, unit).
 
-Refuses, by a ReproError naming unit and cell, evidence in which a pair is incomplete or a row is there twice:
-a mean over whatever happens to be present would compare different units.
+Raises a ReproError that names unit and cell for evidence in which a pair is incomplete or a row occurs twice: a mean
+over whatever happens to be present would compare different units.
 """
 
 import math
@@ -38,7 +38,7 @@ class Sample:
     """Values of a statistic's conditions, paired within units.
 
     cells: labels of the grid's cells. units: their names, sorted. values (c, u, m): m conditions, those of the
-    treatment before those of the baseline. reduction: how effects come of them. rows: how many were read.
+    treatment before those of the baseline. reduction: how effects are computed from them. rows: how many were read.
     """
 
     cells: tuple[str, ...]
@@ -49,12 +49,12 @@ class Sample:
 
     @property
     def effects(self) -> Floats:
-        """Effect of each cell and of each unit that the interval rests on, (c, u'), in the metric's units."""
+        """Effects (c, u') by cell and by unit that the interval rests on, in the metric's units."""
         return self.reduction.effects(self.values)
 
     @property
     def means(self) -> tuple[float, float] | None:
-        """Means of baseline and treatment; None where the statistic does not compare two given conditions."""
+        """Means of baseline and treatment; None if the statistic does not compare two given conditions."""
         if not isinstance(self.reduction, Difference) or self.reduction.figure:
             return None
         taken = self.reduction.taken
@@ -63,7 +63,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a comparison: the rows of a condition, and the column (less another) to read there."""
+    """One side of a comparison: the rows of a condition, and the column (minus another) to read there."""
 
     condition: Filter
     metric: str
@@ -85,7 +85,7 @@ def _sides(statistic: Measured, levels: list[Value] | None = None) -> list[_Side
 
 
 def left_out(statistic: Measured | Among, table: Table) -> str | None:
-    """What the statistic asks for and no row of the table has, such as a trigger outside the profile's grid."""
+    """What the statistic asks for that no row of the table has, such as a trigger outside the profile's grid."""
     sides = [] if isinstance(statistic, Among) else _sides(statistic)
     for condition in (statistic.where, *(side.condition for side in sides)):
         for column, wanted in condition.items():
@@ -108,7 +108,7 @@ def _levels(statistic: Range | Halves, table: Table) -> list[Value]:
 
 
 def draw(statistic: Measured, table: Table, experiment: str) -> Sample:
-    """The sample of a statistic from the experiment's table; ReproError where it is incomplete."""
+    """The sample of a statistic from the experiment's table; raises ReproError where it is incomplete."""
     sides = _sides(statistic, _levels(statistic, table) if isinstance(statistic, Range) else None)
     named = {"unit", *statistic.where, *statistic.cells}
     named |= {statistic.factor} if isinstance(statistic, Range | Halves) else set()
@@ -137,14 +137,14 @@ def draw(statistic: Measured, table: Table, experiment: str) -> Sample:
 
 
 def _by_run(row: Row) -> tuple[str, str]:
-    """An order that is not the table's: of several rows in the way, an error names the same one always."""
+    """A sort key independent of the table's order, so that an error always names the same one of several bad rows."""
     return str(row.get("run")), str(row.get("phase"))
 
 
 def _reduced(
     statistic: Measured, arrays: list[Floats], units: list[Cell], kept: list[Row], experiment: str
 ) -> tuple[Floats, Reduction]:
-    """The values of all conditions side by side, and how effects come of them."""
+    """The values of all conditions side by side, and how effects are computed from them."""
     first = arrays[0]
     if isinstance(statistic, Range):
         return first, HighestLessLowest(arrays[1] if statistic.by else None)
@@ -178,7 +178,7 @@ def _in_both_halves(statistic: Halves, table: Table) -> bool:
 
 
 def selected(rows: Iterable[Row], wanted: Filter) -> list[Row]:
-    """The rows that have the wanted values, or of each column one of those listed."""
+    """The rows that have the wanted values, or one of those listed for a column."""
     kept = list(rows)
     for column, value in wanted.items():
         listed = value if isinstance(value, list) else [value]
@@ -193,7 +193,7 @@ def wording(wanted: Mapping[str, object]) -> str:
 
 
 def _group(rows: Sequence[Row], side: _Side, statistic: Measured, experiment: str) -> Group:
-    """Values of one side by (cell, unit), and there by the condition's values."""
+    """Values of one side by (cell, unit), and within these by the condition's values."""
     group: Group = {}
     for row in selected(rows, side.condition):
         pair = tuple(row[c] for c in statistic.cells), row["unit"]

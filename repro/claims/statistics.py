@@ -1,7 +1,7 @@
 """Intervals of a mean over independent units: Student's t, and the studentised bootstrap as a check.
 
-t comes from SciPy. SciPy's bootstrap offers percentile, basic and BCa, which miss too often with few skewed
-units at levels near 0.998; the studentised (bootstrap-t) interval does not, and is not in SciPy.
+t comes from SciPy. SciPy's bootstrap offers percentile, basic and BCa, which miss too often with few skewed units at
+levels near 0.998; the studentised (bootstrap-t) interval does not, but SciPy lacks it.
 """
 
 from functools import cache, lru_cache
@@ -17,12 +17,12 @@ BOOTSTRAP_SEED = 20_200_425
 
 @cache
 def _t_quantile(level: float, degrees: int) -> float:
-    # What scipy.stats.t.ppf calls; importing all of scipy.stats takes longer than judging a profile.
+    # scipy.stats.t.ppf calls this; importing all of scipy.stats takes longer than judging a profile.
     return float(special.stdtrit(degrees, (1 + level) / 2))
 
 
 def t_interval(values: Floats, level: float) -> tuple[Floats, Floats]:
-    """Two-sided t interval of the mean over the last axis (n >= 2 units); no spread gives no width.
+    """Two-sided t interval of the mean over the last axis (n >= 2 units); zero spread gives zero width.
 
     values: (..., n); returns lower and upper ends, each (...).
     """

@@ -1,7 +1,7 @@
-"""What the judge says of claims: the public contract of `reports/<profile>/verdicts.json`, schema version 2.
+"""What the judge says about claims: the public contract of `reports/<profile>/verdicts.json`, schema version 2.
 
-The file is a list of `Verdict`, keys as its fields. A part of kind "beside" is reported and never judged: its
-verdict is null. Version 2 has the verdict "reported", of a table: nothing is judged, and its figures are its parts.
+The file is a list of `Verdict`, keys as its fields. A part of kind "beside" is reported and never judged: its verdict
+is null. Version 2 adds the verdict "reported" for a table: nothing is judged, and its figures are its parts.
 """
 
 from typing import Literal
@@ -50,7 +50,7 @@ class PartVerdict(BaseModel):
 
 
 class Verdict(BaseModel):
-    """A claim's verdict. Of several parts, estimate, interval and n are the first's that has the verdict.
+    """A claim's verdict. With several parts, estimate, interval and n are those of the first part that has the verdict.
 
     A table has no estimate and no interval of its own; its n is the smallest of its figures'.
     """

@@ -20,9 +20,9 @@ Indices = npt.NDArray[np.int64]
 class Dataset:
     """Labelled images in one shape, checked when made (ReproError names the dataset and the field).
 
-    images: float32 (n, c, h, w) in [0, 1]; labels: int64 (n,), indices into ``classes``; ``variant`` says
-    which edition this is and, for a slice, how much of it; ``sha256`` identifies the *whole* dataset's
-    content, also for a slice.
+    images: float32 (n, c, h, w) in [0, 1]; labels: int64 (n,), indices into ``classes``; ``variant`` says which edition
+    this is and, for a slice, how much of it; ``sha256`` identifies the content of the *whole* dataset, even for a
+    slice.
     """
 
     name: str
@@ -59,24 +59,24 @@ class Dataset:
 
 
 def seeded_generator(label: str) -> np.random.Generator:
-    """PCG64 seeded from the SHA-256 of ``label``, so that every purpose and seed has its own stream."""
+    """PCG64 seeded from the SHA-256 of ``label``, so that each purpose and seed has its own stream."""
     return np.random.Generator(
         np.random.PCG64(int.from_bytes(hashlib.sha256(label.encode()).digest(), "big"))
     )
 
 
 def dataset_piece(name: str) -> Piece:
-    """The module behind a dataset; raises ReproError when there is none of that name."""
+    """The module of a dataset; raises ReproError for an unknown name."""
     return cast(Piece, plugins.load("dataset", name))
 
 
 def raw_folder(root: Path, name: str) -> Path:
-    """Where the files of a downloaded dataset lie in the project at ``root``."""
+    """The folder of a downloaded dataset's files in the project at ``root``."""
     return root / "data" / "raw" / name
 
 
 def all_options(name: str, options: Options | None) -> Options:
-    """A dataset's options with those left out filled in; ReproError names one that it does not have."""
+    """A dataset's options, with defaults filled in; ReproError names an unknown one."""
     known: Options = getattr(dataset_piece(name), "OPTIONS", {})
     for option in options or {}:
         if option not in known:
@@ -87,7 +87,7 @@ def all_options(name: str, options: Options | None) -> Options:
 def describe(name: str, options: Options | None = None, root: Path = Path()) -> Facts:
     """Shape, classes, number of images and checksum of the dataset ``name`` with its options.
 
-    Asks for nothing to be fetched, but where the content is the user's own: that is decoded the first time.
+    Needs no fetched files, except where the content is the user's own: that is decoded the first time.
     """
     piece = dataset_piece(name)
     filled = all_options(name, options)
@@ -97,12 +97,12 @@ def describe(name: str, options: Options | None = None, root: Path = Path()) -> 
 
 
 def load_dataset(name: str, root: Path, limit: int | None = None, options: Options | None = None) -> Dataset:
-    """The dataset ``name`` of the project at ``root``: all of it in its own order, or ``limit`` images.
+    """The dataset ``name`` of the project at ``root``: all images in their own order, or ``limit`` of them.
 
-    The slice is the first ``limit`` entries of the permutation that ``seeded_generator`` of
-    ``"limit/<name>"`` draws; so smaller slices are prefixes of larger ones, and classes are about as
-    frequent as in the whole. Raises ReproError for an unknown or unfetched dataset, an unknown option, and for
-    a limit below 1 or above the number of images.
+    The slice is the first ``limit`` entries of the permutation that ``seeded_generator`` of ``"limit/<name>"`` draws;
+    so smaller slices are prefixes of larger ones, and classes are about as frequent as in the whole dataset. Raises
+    ReproError for an unknown or unfetched dataset, an unknown option, and a limit below 1 or above the number of
+    images.
     """
     piece, filled = dataset_piece(name), all_options(name, options)
     if limit is None:

@@ -14,9 +14,9 @@ from repro.errors import ReproError
 
 PICKLE_ENDINGS = (".pkl", ".pickle", ".pt", ".pth")
 UNPACKED_LIMIT = 64 * 2**30
-"""Bytes that an archive may unpack to, unless its caller says otherwise."""
+"""Bytes that an archive may unpack to, unless the caller says otherwise."""
 MEMBER_LIMIT = 2**28
-"""Bytes of its largest member, as a member is read into memory."""
+"""Bytes of an archive's largest entry, as each entry is read into memory."""
 
 _ZIP = b"PK\x03\x04"
 _PROTOCOLS_2_TO_5 = range(2, 6)
@@ -25,11 +25,11 @@ _SHORTEST_OLD_PICKLE = 4
 """Opcodes: plain text such as ``(0.`` can be read as up to three."""
 
 Advance = Callable[[int], None]
-"""Told how many bytes of the archive itself have been read by now."""
+"""Told how many bytes of the archive itself have been read so far."""
 
 
 def refuse_pickle(name: str, content: bytes) -> None:
-    """Raise ReproError when ``content`` is a pickle or a zip as ``torch.save`` writes, by name or content."""
+    """Raise ReproError when ``content`` is a pickle, or a zip as written by ``torch.save``, by name or content."""
     ending = PurePosixPath(name).suffix
     if ending.lower() in PICKLE_ENDINGS:
         raise ReproError(f"{name}: refused, a {ending} file can run code when read; data must be plain")
@@ -44,8 +44,8 @@ def refuse_pickle(name: str, content: bytes) -> None:
 def names(archive: Path, limit: int = UNPACKED_LIMIT) -> list[str]:
     """Names of all files in a tar archive (plain, gz, bz2, xz), in its order; only headers are looked at.
 
-    Raises ReproError when any member is a link, a device, has an absolute name or one with ``..`` or of a
-    pickle, when members exceed ``limit`` bytes or one of them MEMBER_LIMIT, or the archive is damaged.
+    Raises ReproError when any entry is a link or a device, or has an absolute name, a name with ``..`` or the name of a
+    pickle; when the entries exceed ``limit`` bytes or one of them MEMBER_LIMIT; or when the archive is damaged.
     """
     with _opened(archive) as (tar, _):
         return [member.name for member in _members(tar, archive, limit)]
@@ -56,8 +56,8 @@ def contents(
 ) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file in a tar archive, in its order; nothing is written.
 
-    Refuses what ``names`` refuses, and pickles by their content too, when it comes to them: so nothing made
-    from the first members may be kept before the last one has come.
+    Refuses what ``names`` refuses, and also pickles by their content, which it finds only on reaching them: so nothing
+    made from the first entries may be kept before the last one has been read.
     """
     with _opened(archive) as (tar, raw):
         for member in _members(tar, archive, limit):
@@ -67,7 +67,7 @@ def contents(
             try:
                 refuse_pickle(member.name, content)
             except ReproError as error:
-                raise ReproError(f"{archive}: member {error}") from error
+                raise ReproError(f"{archive}: entry {error}") from error
             if advance is not None:
                 advance(raw.tell())
             yield member.name, content
@@ -88,10 +88,9 @@ def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, IO[bytes]]]:
 
 
 def _read_to_end(tar: tarfile.TarFile, raw: IO[bytes]) -> None:
-    """Reads what follows the last member, so that a compressed archive's own checksum is verified.
+    """Reads what follows the last entry, so that a compressed archive's own checksum is verified.
 
-    A plain tar has none: there the mark that ends it must follow, as tarfile takes a spoilt header for the
-    end.
+    A plain tar has no checksum: its end mark must follow, since tarfile takes a corrupt header for the end.
     """
     assert tar.fileobj is not None
     if tar.fileobj is raw:
@@ -108,7 +107,7 @@ def _members(tar: tarfile.TarFile, archive: Path, limit: int) -> Iterator[tarfil
     for member in tar:
         total += member.size
         if fault := _fault(member):
-            raise ReproError(f"{archive}: refused, member {member.name!r} {fault}")
+            raise ReproError(f"{archive}: refused, entry {member.name!r} {fault}")
         if total > limit:
             raise ReproError(f"{archive}: refused, it unpacks to more than {limit} bytes")
         if member.isreg():

@@ -1,4 +1,4 @@
-"""SHA-256 of large files and folders, remembered for as long as their sizes and times stay as they are."""
+"""SHA-256 of large files and folders, remembered for as long as their sizes and times do not change."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from repro.errors import ReproError
 
 _SETTLED_NS = 2_000_000_000
-"""A file changed less than this ago may change again without its times showing it."""
+"""A file that changed less than this ago may change again without its times showing it."""
 
 
 def file_checksum(path: Path, memory: Path) -> str:
@@ -22,7 +22,7 @@ def file_checksum(path: Path, memory: Path) -> str:
 
 
 def folder_checksum(folder: Path, names: Iterable[str], memory: Path) -> str:
-    """SHA-256 (hex) over the sorted ``names`` of files below ``folder`` and the SHA-256 of each one's content."""
+    """SHA-256 (hex) over the sorted ``names`` of files below ``folder`` and the SHA-256 of each file's content."""
     ordered = sorted(names)
 
     def listing() -> str:
@@ -47,7 +47,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``, empty where there is none that can be read."""
+    """The JSON object in ``path``; empty if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -72,7 +72,7 @@ def _remembered(paths: list[Path], memory: Path, calculate: Any) -> str:
 
 
 def _stamp(paths: list[Path]) -> tuple[str, bool]:
-    """Stands for the sizes and times of all files; and whether the newest of them is old enough to trust."""
+    """A digest of the sizes and times of all files, and whether the newest of them is old enough to trust."""
     digest, newest = hashlib.sha256(), 0
     for path in paths:
         found = path.stat()

@@ -1,8 +1,8 @@
 """A dataset's images decoded once: a plain .npy file of uint8, tied to the source it was made from.
 
-``<name>.npy`` holds the images and ``<name>.json`` everything else, the SHA-256 of the images included. The
-pair is made anew when it is not there, of another source or way of decoding, cut short or changed. Nothing is
-ever pickled.
+``<name>.npy`` holds the images and ``<name>.json`` everything else, including the SHA-256 of the images. The pair is
+made again when it is missing, truncated or changed, or comes from another source or way of decoding. Nothing is ever
+pickled.
 """
 
 import errno
@@ -35,7 +35,7 @@ class Decoded:
     classes: tuple[str, ...]
 
     def dataset(self, name: str, variant: str, sha256: str, rows: Indices | None) -> Dataset:
-        """The chosen rows in their order, or all; only these are read and become float32 in [0, 1]."""
+        """The chosen rows in their order, or all; only these are read and converted to float32 in [0, 1]."""
         chosen: Any = slice(None) if rows is None else rows
         images = self.images[chosen].astype(np.float32)
         images /= _BRIGHTEST
@@ -43,10 +43,11 @@ class Decoded:
 
 
 def decoded(folder: Path, name: str, made_of: dict[str, Any], make: Make) -> Decoded:
-    """What ``make`` made, from ``folder``, where it is made first unless that was done before.
+    """What ``make`` makes, read from ``folder``; made there first unless already done.
 
-    ``made_of``: all that decides the outcome, as plain values: the source's checksum, options, the decoder. Of
-    several processes one makes it, the others wait. Raises ReproError when the disk is full or refuses.
+    ``made_of``: everything that decides the outcome, as plain values: the source's checksum, options, the decoder. If
+    several processes want it, one makes it and the others wait. Raises ReproError when the disk is full or cannot be
+    written.
     """
     found = _read(folder, name, made_of)
     if found is not None:

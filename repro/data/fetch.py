@@ -34,11 +34,11 @@ def fetch(
 ) -> None:
     """Bring the files of ``dataset_name`` into ``root``/data/raw/<dataset_name>, each verified; then prepare it.
 
-    ``mirror``: a folder, or a file, http or https URL, that holds each file where its ``Download`` says,
-    ``<dataset_name>/<path>`` as a rule. It is tried first, the public sources after it. (Plain http will do,
-    as the content is pinned.) Files that are there and verify are not fetched again. Raises ReproError when no
-    source delivers a file, naming each with its reason; when the disk is full or refuses; when the mirror is no
-    folder or URL. What had come stays in a ``.part`` file for the next call; nothing unverified ever has a
+    ``mirror``: a folder, or a file, http or https URL, that holds each file where its ``Download`` says, usually
+    ``<dataset_name>/<path>``. It is tried first, then the public sources. (Plain http is fine, as the content is
+    pinned.) Files that are present and verified are not fetched again. Raises ReproError when no source delivers a
+    file, naming each source with its reason; when the disk is full or cannot be written; or when the mirror is neither
+    a folder nor a URL. What was received stays in a ``.part`` file for the next call; nothing unverified ever gets a
     file's final name.
     """
     piece = dataset_piece(dataset_name)
@@ -74,13 +74,13 @@ def _fetch_files(
         if error.errno == errno.ENOSPC:
             raise ReproError(
                 f"{dataset_name}: disk full while writing in {folder}; "
-                f"free some space and run `repro fetch {dataset_name}` again, it goes on from there"
+                f"free some space and run `repro fetch {dataset_name}` again, it continues from there"
             ) from error
         raise ReproError(f"{error.filename or folder}: cannot write ({error.strerror or error})") from error
 
 
 def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str], say: Say) -> list[str]:
-    """One file from the first of ``bases`` that delivers it; returns those that did not."""
+    """Fetch one file from the first of ``bases`` that delivers it; returns those that did not."""
     what, target = f"{dataset}: {download.name}", folder / download.name
     if target.exists():
         if _sha256(target) == download.sha256:
@@ -115,7 +115,7 @@ def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str]
 
 
 def _obtain(url: str, download: Download, target: Path, progress: Progress) -> None:
-    """One file from one source, verified, under its final name; SourceError when the source fails."""
+    """Fetch one file from one source, verified, under its final name; raises SourceError when the source fails."""
     try:
         if "://" not in url:
             _place(Path(url), download, target)
@@ -137,7 +137,7 @@ def _obtain(url: str, download: Download, target: Path, progress: Progress) -> N
 
 
 def _place(source: Path, download: Download, target: Path) -> None:
-    """Unwrap ``source`` beside ``target`` and give it the name only when it is the pinned content."""
+    """Unwrap ``source`` beside ``target``, and give it that name only if it is the pinned content."""
     try:
         raw = source.open("rb")
     except OSError as error:
@@ -167,7 +167,7 @@ def _place(source: Path, download: Download, target: Path) -> None:
 
 
 def _mirror_base(mirror: str) -> str:
-    """A mirror as a URL without its last slash, or as the path of a folder that is there."""
+    """A mirror as a URL without its trailing slash, or as the path of an existing folder."""
     try:
         parts = urllib.parse.urlsplit(mirror)
     except ValueError as error:

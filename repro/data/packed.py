@@ -1,4 +1,4 @@
-"""Datasets that are one pinned archive, decoded once beside it."""
+"""Datasets that consist of one pinned archive, decoded once beside it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Packed:
     decided_by: Callable[[], dict[str, Any]]
 
     def prepare(self, root: Path, say: Say = say_on_stderr) -> Decoded:
-        """The decoded images, made first if need be; ReproError when the archive is missing or not right."""
+        """The decoded images, made first if need be; raises ReproError when the archive is missing or wrong."""
         folder = raw_folder(root, self.name)
         path = folder / self.file.name
         if not path.is_file():
@@ -66,13 +66,13 @@ class Packed:
 
 
 def with_progress(name: str, total: int, say: Say, work: Callable[[Advance], Outcome]) -> Outcome:
-    """Do ``work``, saying how much of ``total`` bytes it has read, and that it is done."""
+    """Do ``work``, reporting how much of ``total`` bytes it has read, and when it is done."""
     progress: Progress | None = None
     before = 0
 
     def advance(done: int) -> None:
         nonlocal progress, before
-        if progress is None:  # looking through an archive comes first, and has no progress of its own
+        if progress is None:  # the archive is scanned first, which reports no progress
             progress = Progress(f"{name}: decoding", say)
         progress.advance(done - before, done, total)
         before = done

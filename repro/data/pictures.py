@@ -1,7 +1,7 @@
-"""Images in class folders, below a folder or in a tar: an image's class is the name of the folder it lies in.
+"""Images in class folders, below a folder or in a tar: an image's class is the name of its folder.
 
-Rows are in the order of the images' names, so a folder and a tar of it give the same rows. Files whose names
-do not end as images' do are left out, and so is whatever begins with a full stop.
+Rows are sorted by the images' names, so a folder and a tar of it give the same rows. Files without an image's ending
+are left out, and so is everything whose name begins with a full stop.
 """
 
 import io
@@ -43,7 +43,7 @@ class Listing:
 
 
 def listing(source: Path) -> Listing:
-    """What is in a folder or tar; ReproError when there are no two class folders, links, or unsafe names."""
+    """What is in a folder or tar; ReproError for fewer than two class folders, for links and for unsafe names."""
     found = _folder_names(source) if source.is_dir() else [_plain(name) for name in archive.names(source)]
     shown = sorted(name for name in found if not _hidden(name))
     images = tuple(name for name in shown if name.lower().endswith(IMAGE_ENDINGS))
@@ -68,8 +68,8 @@ def decode(
 ) -> None:
     """Write the images of ``found`` to ``target``, an .npy file of uint8 (n, 3, h, w), red first.
 
-    ``size``: pixels; crops each image to the square in its middle and scales that, with antialiasing. Without
-    it all images must have one size. ReproError names the file that is no image, of another size, a pickle.
+    ``size``: pixels; crops each image to its central square and scales that, with antialiasing. Without it, all images
+    must have one size. ReproError names a file that is not an image, has another size, or is a pickle.
     """
     rows = {name: row for row, name in enumerate(found.images)}
     shape: tuple[int, ...] | None = None
@@ -97,7 +97,7 @@ def decode(
 
 
 def image_bytes(source: Path, found: Listing) -> int:
-    """Bytes that are read while the images of ``found`` are decoded."""
+    """The number of bytes read while the images of ``found`` are decoded."""
     if not source.is_dir():
         return source.stat().st_size
     return sum((source / name).stat().st_size for name in (*found.images, *found.others))
@@ -112,7 +112,7 @@ def packed_pictures(
     images: int,
     size: Any,
 ) -> Packed:
-    """A pinned tar of class folders, its images in ``shape`` as they are, or scaled to ``size`` pixels."""
+    """A pinned tar of class folders, its images in their own ``shape``, or scaled to ``size`` pixels."""
     size = checked_size(name, size)
     if size is not None and (3, size, size) != shape:
         variant, shape = f"{variant}, scaled to {size}x{size}", (3, size, size)
@@ -131,7 +131,7 @@ def packed_pictures(
 def picture(content: bytes, size: int | None, where: str) -> npt.NDArray[np.uint8]:
     """One image file as uint8 (3, h, w), upright as its EXIF data says.
 
-    Grey becomes three equal channels, transparency is dropped, of several frames the first is taken.
+    Grey becomes three equal channels, transparency is dropped, and the first of several frames is taken.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -141,7 +141,7 @@ def picture(content: bytes, size: int | None, where: str) -> npt.NDArray[np.uint
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as opened:
                 if opened.mode not in _EIGHT_BITS:
-                    raise ReproError(f"{where} has more than 8 bits a channel (mode {opened.mode})")
+                    raise ReproError(f"{where} has more than 8 bits per channel (mode {opened.mode})")
                 image = ImageOps.exif_transpose(opened).convert("RGB")
     except (ReproError, MemoryError):
         raise
@@ -158,7 +158,7 @@ def picture(content: bytes, size: int | None, where: str) -> npt.NDArray[np.uint
 
 
 def decoder() -> str:
-    """What decides the pixels besides the files: versions of Pillow and its JPEG library."""
+    """What decides the pixels besides the files: the versions of Pillow and its JPEG library."""
     import PIL
     from PIL import features
 
@@ -166,7 +166,7 @@ def decoder() -> str:
 
 
 def checked_size(name: str, size: Any) -> int | None:
-    """The option ``size`` when it is one; ReproError otherwise."""
+    """The option ``size`` if it is valid; raises ReproError otherwise."""
     if size is None:
         return None
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_SIZE:
@@ -177,7 +177,7 @@ def checked_size(name: str, size: Any) -> int | None:
 
 
 def _contents(source: Path, advance: Advance | None) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each file, those of a folder in the order of their names."""
+    """(name, content) of each file; those of a folder sorted by name."""
     if not source.is_dir():
         for name, content in archive.contents(source, advance):
             yield _plain(name), content
@@ -222,7 +222,7 @@ def _folder_names(folder: Path) -> list[str]:
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> int:
-    """Begin an .npy file of uint8; returns where its rows begin."""
+    """Begin an .npy file of uint8; returns the offset at which its rows begin."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return file.tell()
 

@@ -1,4 +1,4 @@
-"""One file over http(s) into a part file that a later call, or the next attempt, goes on from."""
+"""One file over http(s) into a part file from which the next attempt, or a later call, continues."""
 
 import http.client
 import re
@@ -9,23 +9,22 @@ from pathlib import Path
 from repro.data.progress import Progress
 
 TIMEOUT_SECONDS = 20.0
-"""Longest silence of a server before the connection is given up."""
+"""How long a server may stay silent before the connection is given up."""
 
 _BLOCK = 1 << 16
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 
 class SourceError(Exception):
-    """A source did not deliver; the message is the reason in short. Another source may still do."""
+    """A source failed to deliver; the message gives the reason in short. Another source may still deliver."""
 
 
 def transfer(url: str, part: Path, limit: int, progress: Progress) -> bool:
     """Append to ``part`` until it holds all of ``url``; True when some of it came from an earlier call.
 
-    A transfer that breaks off is taken up again (HTTP Range) for as long as each attempt gets further. A
-    server that ignores the range, or answers another one, makes it start over. Raises SourceError when the
-    source cannot be reached, fails, or sends more than ``limit`` bytes; what the local disk refuses stays an
-    OSError.
+    A transfer that breaks off is resumed (HTTP Range) for as long as each attempt makes progress. If a server ignores
+    the range, or answers with another one, the transfer starts over. Raises SourceError when the source cannot be
+    reached, fails, or sends more than ``limit`` bytes; errors of the local disk stay OSErrors.
     """
     resumed = part.exists() and part.stat().st_size > 0
     furthest = 0
@@ -77,7 +76,7 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
 def _receive(
     response: http.client.HTTPResponse, part: Path, had: int, limit: int, progress: Progress
 ) -> str | None:
-    """Append the body to ``part``; None when it came whole, else how it broke off."""
+    """Append the body to ``part``; None if it arrived complete, else how it broke off."""
     announced = response.headers.get("Content-Length")
     total = had + int(announced) if announced is not None and announced.isdigit() else None
     done = had

@@ -3,9 +3,9 @@
 A piece defines
 
 - ``OPTIONS``: its own hyper-parameters and their defaults;
-- ``loss(batch, weight, **options)``: the whole training loss (K,) of a batch; ``weight`` (K,) is the members' own;
+- ``loss(batch, weight, **options)``: the whole training loss (K,) of a batch; ``weight`` (K,) is the models' own;
 - optionally ``DRAWS``: how many uniform numbers it needs for every sample of a batch;
 - optionally ``learned(members)``: parameters of its own, by name, trained along with the models;
-- optionally ``train``: a training of its own in place of ``fleet.train``, whose signature it has, where a loss of a
-  whole batch does not suffice.
+- optionally ``train``: its own training in place of ``fleet.train``, with the same signature, for defences that a loss
+  of a whole batch cannot express.
 """

@@ -8,7 +8,7 @@ from repro.losses import Batch
 from repro.losses.pairs import base_contrastive
 from repro.losses.terms import cross_entropy
 
-# The distance of unit-length representations at right angles is the root of 2; rectified ones are no further apart.
+# Orthogonal unit-length representations lie the root of 2 apart; rectified ones are never further apart.
 OPTIONS: dict[str, Any] = {"alpha": 1.0}
 
 

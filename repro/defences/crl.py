@@ -1,24 +1,24 @@
 """Center-based relaxed learning, CRL: relaxed cross entropy and a relaxed centre loss (desanctis 5.1; Fang & Kim 2024).
 
-Two terms, each of which fits its target down to a level and no further (RelaxLoss, Chen et al. 2022): cross entropy,
-and half the squared distance of h from its class's centre. Logits, h and centres v are first bounded,
-v / (1 + t |v|), so that no length beyond 1 / t pays (their form of logit normalisation). Where a term's batch mean is
-above its level, it is minimised. In one phase of training a mean below it is driven back up, |mean - level|; in the
-other it is flattened instead: the true class's target becomes the model's own confidence p in it, at most a ceiling,
-and the rest goes to all other classes alike; h is pulled to the centre with force p, to the origin with 1 - p.
+Two terms, each fitted down to a level and no further (RelaxLoss, Chen et al. 2022): cross entropy, and half the squared
+distance of h from its class's centre. Logits, h and centres v are first bounded, v / (1 + t |v|), so that no length can
+exceed 1 / t (their form of logit normalisation). Where a term's batch mean is above its level, it is minimised. In one
+phase of training a mean below it is driven back up, |mean - level|; in the other it is flattened instead: the true
+class's target becomes the model's own confidence p in it, at most a ceiling, and the rest goes to all other classes
+alike; h is pulled to the centre with force p, to the origin with 1 - p.
 
-The weight is the level of the cross entropy, RelaxLoss's alpha: the heavier, the less of the training set is fitted.
-It lies in [0, log of the number of classes). Weight 0 is no plain cross entropy: bounded logits and centres stay.
+The weight is the level of the cross entropy, RelaxLoss's alpha: the heavier, the less of the training set is fitted. It
+lies in [0, log of the number of classes). Weight 0 is not plain cross entropy: bounded logits and centres remain.
 
-As far as a loss of one batch can have it:
+Adapted to a loss of a single batch:
 
-- the authors alternate the two phases epoch by epoch; here a fair coin of each member's own decides at every step;
-- the centres are drawn once, standard normal, from a constant seed: the same for every member, batch and run of a
+- the authors alternate the two phases epoch by epoch; here each model's own fair coin decides at every step;
+- the centres are drawn once, standard normal, from a constant seed: the same for every model, batch and run with that
   width and number of classes. The authors' code also gives them an optimiser, with a rate that it does not state;
-  desanctis describes them as random vectors, and here they stay where they are;
-- it gives no value for the levels, ceilings and bounds either: `OPTIONS` are this project's. At t = 0.1 the cross
-  entropy of ten classes can fall below 0.001. Rectified h at t = 1 come within about 0.2 of a random centre, and the
-  origin lies at about 0.4, so that a level between them leaves the centre something to attract.
+  desanctis describes them as random vectors, and here they stay fixed;
+- the authors' code gives no values for the levels, ceilings and bounds either: `OPTIONS` are this project's. At t = 0.1
+  the cross entropy of ten classes can fall below 0.001. Rectified h at t = 1 come within about 0.2 of a random centre,
+  and the origin lies at about 0.4, so that a level between them leaves the centre something to attract.
 
 As in the authors' code, the gradient also passes through the confidences.
 """
@@ -41,7 +41,7 @@ OPTIONS: dict[str, Any] = {
     "centre_bound": 1.0,
     "centre_ceiling": 1.0,
 }
-DRAWS = 1  # the first of a batch's tosses the coin
+DRAWS = 1  # the first number of a batch tosses the coin
 CENTRE_SEED = 0
 
 
@@ -52,7 +52,7 @@ def centres(classes: int, width: int, device: torch.device, dtype: torch.dtype) 
 
 
 def bounded_centres(classes: int, width: int, dtype: torch.dtype, centre_bound: float, **_: float) -> Tensor:
-    """The centres (classes, width) as h is held against them, on the CPU."""
+    """The centres (classes, width), bounded for the comparison with h, on the CPU."""
     return _bounded(centres(classes, width, torch.device("cpu"), dtype), centre_bound)
 
 
@@ -83,7 +83,7 @@ def loss(
 
 
 def _relaxed(mean: Tensor, level: Tensor | float, flattened: Tensor, back_up: Tensor) -> Tensor:
-    """A term (K,) above its level; below it, what the member's phase says."""
+    """A term (K,) above its level; below it, what the model's phase says."""
     return torch.where(back_up, (mean - level).abs(), torch.where(mean > level, mean, flattened))
 
 

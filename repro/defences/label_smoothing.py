@@ -1,6 +1,6 @@
 """Label smoothing, its weight the share of the target spread over all classes (desanctis 5.1; Szegedy et al. 2016).
 
-At weight w in [0, 1) the true class's target is 1 - w + w / classes and every other's w / classes, as of PyTorch's
+At weight w in [0, 1) the true class's target is 1 - w + w / classes and every other's w / classes, as in PyTorch's
 ``CrossEntropyLoss(label_smoothing=w)``.
 """
 

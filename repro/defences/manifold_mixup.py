@@ -1,6 +1,6 @@
 """Manifold mixup of the last hidden representations (truong2020 2.3, eqs. 1-3).
 
-In the paper the mixed cross entropy takes the plain one's place, which is weight 1; a lighter weight w trains on
+In the paper the mixed cross entropy replaces the plain one, which is weight 1; a lighter weight w trains on
 (1 - w) times the plain cross entropy plus w times the mixed one.
 """
 

@@ -14,7 +14,7 @@ OPTIONS: dict[str, Any] = {"alpha": 0.2}
 
 
 def learned(members: int) -> dict[str, Tensor]:
-    """The boundary between positive and negative pairs, one a member."""
+    """The boundary between positive and negative pairs, one per model."""
     return {"beta": torch.full((members,), BETA)}
 
 

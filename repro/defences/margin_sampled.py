@@ -1,4 +1,4 @@
-"""Margin-based contrastive loss on pairs sampled by distance, two an image (desanctis 3.1; Wu et al. 2017)."""
+"""Margin-based contrastive loss on pairs sampled by distance, two per image (desanctis 3.1; Wu et al. 2017)."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from repro.losses import Batch
 from repro.losses import pairs as pair_losses
 from repro.losses.terms import cross_entropy
 
-# As for the defence `margin`, which sums over all pairs of a batch.
+# The same as for the defence `margin`, which sums over all pairs of a batch.
 BETA = 1.2
 OPTIONS: dict[str, Any] = {"alpha": 0.2}
 DRAWS = 2  # which positive of an image, and which negative
 
 
 def learned(members: int) -> dict[str, Tensor]:
-    """The boundary between positive and negative pairs, one a member."""
+    """The boundary between positive and negative pairs, one per model."""
     return {"beta": torch.full((members,), BETA)}
 
 

@@ -11,5 +11,5 @@ OPTIONS: dict[str, Any] = {}
 
 
 def loss(batch: Batch, weight: Tensor) -> Tensor:
-    """Cross entropy (K,); the weight has no part in it."""
+    """Cross entropy (K,); the weight is ignored."""
     return cross_entropy(batch.logits, batch.labels)

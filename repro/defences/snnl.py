@@ -7,7 +7,7 @@ from torch import Tensor
 from repro.losses import Batch
 from repro.losses.terms import cross_entropy, soft_nearest_neighbour
 
-# 100 is the temperature from which Frosst et al. start; the weight makes up for the scale it sets.
+# 100 is the temperature at which Frosst et al. start; the weight compensates for the scale it sets.
 OPTIONS: dict[str, Any] = {"temperature": 100.0}
 
 

@@ -1,7 +1,7 @@
 """Weight decay: half the squared norm of all of a model's parameters added to its loss (desanctis 5.1).
 
-It is L2 regularisation, a part of the gradient that Adam scales with the rest, and not AdamW's decoupled decay.
-Biases and batch norm's scales are decayed too, as PyTorch's optimisers do by default.
+It is L2 regularisation, which Adam scales as part of the gradient, and not AdamW's decoupled decay. Biases
+and batch norm's scales are decayed too, as PyTorch's optimisers do by default.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ OPTIONS: dict[str, Any] = {}
 
 
 def loss(batch: Batch, weight: Tensor) -> Tensor:
-    """Training loss (K,). ReproError where the engine shows a defence the head's parameters alone."""
+    """Training loss (K,). Raises ReproError where the engine shows a defence only the head's parameters."""
     own = {n: p for n, p in batch.parameters.items() if not n.startswith("defence.")}
     if all(name.startswith("head.") for name in own):
         raise ReproError(

@@ -2,5 +2,5 @@
 
 ``reconstruct`` finds the smallest trigger of every class, ``outliers`` asks whether one is unusually small,
 ``class_margin`` whether it is also small against the classes' own differences, and ``mitigation`` puts it to use.
-All of it works on fleets: K models of C classes are K times C problems in one stacked computation.
+Everything works on fleets: K models of C classes are K times C problems in one stacked computation.
 """

@@ -1,8 +1,8 @@
-"""A trained stack whose weights no longer change, for attacks that need the gradient of its input alone.
+"""A trained stack with fixed weights, for attacks that need only the gradient with respect to its input.
 
-Batch normalisation at its running statistics is affine and goes into the weights. A convolution of a small image is
-written out as the matrix that it is: at 8x8 seven times the multiplications, but no patches to copy to and fro. The two
-together halve the time of a search's step.
+Batch normalisation with running statistics is affine and is folded into the weights. A convolution of a small image is
+written out as its matrix: at 8x8 this takes seven times as many multiplications, but no patches are copied back and
+forth. Together they halve the time of a search's step.
 """
 
 from math import prod
@@ -14,11 +14,12 @@ from repro.models import Convolution
 from repro.training.operations import KERNEL, convolve
 from repro.training.stack import EPSILON, Stack
 
-_DENSE_PIXELS = 8 * KERNEL * KERNEL  # up to which a convolution's matrix has 8 times the multiplications
+# Up to this size a convolution's matrix takes at most 8 times as many multiplications.
+_DENSE_PIXELS = 8 * KERNEL * KERNEL
 
 
 class Frozen:
-    """K models of images (h, w, c) without gradients of their weights; in float rounding the stack's own logits."""
+    """K models of images (h, w, c) without gradients of their weights; the stack's own logits up to float rounding."""
 
     def __init__(self, stack: Stack) -> None:
         channels, height, width = stack.shape
@@ -54,7 +55,7 @@ class Frozen:
 
 
 def _affine(state: dict[str, Tensor], position: int) -> tuple[Tensor, Tensor]:
-    """A block's weight (K, inputs, outputs) and bias (K, 1, outputs), its normalisation worked in."""
+    """A block's weight (K, inputs, outputs) and bias (K, 1, outputs), its normalisation folded in."""
     weight = state[f"{position}.weight"]
     if f"{position}.bias" in state:
         return weight, state[f"{position}.bias"]

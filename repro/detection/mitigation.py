@@ -1,8 +1,8 @@
-"""What a reconstructed trigger is good for: pruning, unlearning and a proactive filter (desanctis 2.2; Wang et al. VI).
+"""Uses of a reconstructed trigger: pruning, unlearning and a proactive filter (desanctis 2.2; Wang et al. VI).
 
-All three take the one trigger that was found for each member's suspected class. Hidden units are those of the last
-hidden representation; a unit is *related* to the trigger by how much more active it is, on average, with it than
-without. K members, D hidden units, images (K, B, h, w, c) centred.
+All three use the one trigger that was found for each model's suspected class. Hidden units are those of the last hidden
+representation; how strongly a unit is *related* to the trigger is how much more active it is, on average, with the
+trigger than without it. K models, D hidden units, images (K, B, h, w, c) centred.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ STAMPED_SHARE = 0.2  # Wang et al. VI.C
 def related_units(stack: Stack, images: Tensor, triggered: Tensor, units: int) -> Tensor:
     """The ``units`` hidden units (K, units) that ``triggered`` images activate most beyond ``images``, most first.
 
-    Raises ValueError for more units than there are, or fewer than none.
+    Raises ValueError for more units than there are, or a negative number.
     """
     hidden = stack.hidden(images, training=False)
     if not 0 <= units <= hidden.shape[2]:
@@ -36,7 +36,7 @@ def related_units(stack: Stack, images: Tensor, triggered: Tensor, units: int) -
 
 
 def prune(stack: Stack, images: Tensor, triggered: Tensor, units: int) -> Stack:
-    """A copy without the outgoing weights of each member's ``units`` units most related to the trigger (VI.B)."""
+    """A copy without the outgoing weights of each model's ``units`` units most related to the trigger (VI.B)."""
     rows = related_units(stack, images, triggered, units)
     state = {name: tensor.clone() for name, tensor in stack.state().items()}
     head = state["head.weight"]
@@ -54,9 +54,9 @@ def unlearn(
     seeds: Sequence[int],
     share: float = STAMPED_SHARE,
 ) -> Stack:
-    """Go on training on ``clean`` images, a ``share`` of them under the trigger and with their true labels (VI.C).
+    """Continue training on ``clean`` images, a ``share`` of them stamped with the trigger but truly labelled (VI.C).
 
-    ``masks`` (K, h, w) and ``patterns`` (K, h, w, c) in [0, 1]. round(share * n) images a member are stamped, drawn
+    ``masks`` (K, h, w) and ``patterns`` (K, h, w, c) in [0, 1]. round(share * n) images per model are stamped, drawn
     from its own seed; the others stay as they are. ``recipe`` must not stop early: there is no validation split.
     """
     larger, training = stamped_split(pool, clean, masks, patterns, seeds, share)
@@ -68,7 +68,7 @@ def unlearn(
 def stamped_split(
     pool: Tensor, clean: Split, masks: Tensor, patterns: Tensor, seeds: Sequence[int], share: float
 ) -> tuple[Tensor, Split]:
-    """The pool with the members' stamped images after it, and the training set that ``unlearn`` uses.
+    """The pool followed by the models' stamped images, and the training set that ``unlearn`` uses.
 
     Raises ValueError for a share outside [0, 1].
     """
@@ -87,7 +87,7 @@ def stamped_split(
 
 @dataclass(frozen=True)
 class Filter:
-    """Flags an image whose mean activation over ``units`` (K, u) exceeds its member's of ``thresholds`` (K,)."""
+    """Flags an image whose mean activation over ``units`` (K, u) exceeds its model's entry of ``thresholds`` (K,)."""
 
     units: Tensor
     thresholds: Tensor
@@ -102,18 +102,18 @@ def proactive_filter(
 ) -> Filter:
     """The filter (VI.A) that flags as many of these clean ``images`` as a share ``false_positives`` allows.
 
-    Raises ValueError for no units, or a share outside [0, 1).
+    Raises ValueError for zero units, or a share outside [0, 1).
     """
     if units < 1 or not 0 <= false_positives < 1:
         raise ValueError(f"{units} units at a false positive rate of {false_positives}")
     related = related_units(stack, images, triggered, units)
     ordered = profile(stack, images, related).sort(1, descending=True).values
-    # What lies strictly above the value of this rank: at most ``false_positives`` of the images, fewer under ties.
+    # Flagged is what lies strictly above this rank's value: at most that share of the images, fewer with ties.
     return Filter(related, ordered[:, int(false_positives * ordered.shape[1])])
 
 
 @torch.no_grad()
 def profile(stack: Stack, images: Tensor, units: Tensor) -> Tensor:
-    """Mean activation (K, B) over some hidden units (K, u) of each image."""
+    """Mean activation (K, B) of each image over some hidden units (K, u)."""
     hidden = stack.hidden(images, training=False)
     return hidden.gather(2, units.unsqueeze(1).expand(-1, hidden.shape[1], -1)).mean(2)

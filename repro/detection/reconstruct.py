@@ -5,16 +5,16 @@ For each model and each target class t, a mask m in [0, 1] (h, w) and a pattern 
     mean over clean images x of other classes of  CE(f((1 - m) x + m p), t)  +  lambda |m|_1
 
 by Adam. lambda is raised while the share of images sent to t reaches a threshold, and lowered while it does not; the
-result is the mask of the smallest norm at which it did. desanctis 2.2 calls it the minimal trigger.
+result is the smallest mask by norm at which it did. desanctis 2.2 calls it the minimal trigger.
 
-The C problems of a model share its batch dimension, (K, C * B, h, w, c), so that no weight is repeated.
+The C problems of a model share its batch dimension, (K, C * B, h, w, c), so that no weight is duplicated.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch._dynamo  # what an optimiser's first step imports, here before training processes are forked
+import torch._dynamo  # an optimiser's first step imports this; done here, before training processes are forked
 from torch import Tensor
 
 from repro.detection.frozen import Frozen
@@ -23,19 +23,20 @@ from repro.seeds import stream
 from repro.training.fleet import CENTRE, Split
 from repro.training.stack import Stack
 
-# A search's tensors should stay in a processor's cache: members are taken together up to this many images a step.
+# A search's tensors should stay in a processor's cache: models are grouped up to this many images per step.
 _TOGETHER = 4096
-_MEASURED = 512  # images of a member at once, where its success is measured
-_EDGE = 0.01  # initial masks and patterns keep off 0 and 1, where the parametrisation has no gradient
+_MEASURED = 512  # images of a model at once when its success is measured
+_EDGE = 0.01  # initial masks and patterns stay away from 0 and 1, where the parametrisation has no gradient
 
 
 @dataclass(frozen=True)
 class Search:
-    """How a trigger is searched for; the names and, but for the schedule's pace, the values of Wang et al.'s code.
+    """How a trigger is searched for; names and, except for the schedule's pace, values are those of Wang et al.'s code.
 
-    ``batch_size`` images a problem and step; success is the mean over a window of ``window`` steps, at whose end lambda
-    is changed if it has been on one side of ``threshold`` for ``patience`` windows. lambda is 0 until the first time
-    that success has been reached so often, then ``first_weight``; ``raised`` and ``lowered`` are the factors.
+    ``batch_size`` images per problem and step; success is the mean over a window of ``window`` steps. At its end lambda
+    is changed if success has been on one side of ``threshold`` for ``patience`` windows. lambda is 0 until success has
+    been reached in that many windows for the first time, then ``first_weight``; ``raised`` and ``lowered`` are the
+    factors.
     """
 
     steps: int = 500
@@ -53,9 +54,9 @@ class Search:
 class Triggers:
     """What was found for K models and C target classes.
 
-    masks (K, C, h, w) and patterns (K, C, h, w, c) in [0, 1]; norms (K, C), the masks' L1 norms in pixels; success
-    (K, C), the share of all the clean images of other classes that the trigger sends to the class. Where no mask
-    reached the threshold, it is the last one, and its success says so.
+    masks (K, C, h, w) and patterns (K, C, h, w, c) in [0, 1]; norms (K, C), the masks' L1 norms in pixels; success (K,
+    C), the share of all the clean images of other classes that the trigger sends to the class. Where no mask reached
+    the threshold, the last one is kept, and its success shows this.
     """
 
     masks: Tensor
@@ -73,10 +74,10 @@ def stamp(images: Tensor, masks: Tensor, patterns: Tensor) -> Tensor:
 
 
 def reconstruct(stack: Stack, pool: Tensor, clean: Split, seeds: Sequence[int], search: Search) -> Triggers:
-    """The smallest trigger of every class of every member, from its ``clean`` images of the pool (n, h, w, c), centred.
+    """The smallest trigger of every class of every model, from its ``clean`` images of the pool (n, h, w, c), centred.
 
-    ``clean`` gives the images' true labels. A member's starts and batches come from its own seed. Raises ValueError
-    when a member has no image outside one of the classes.
+    ``clean`` gives the images' true labels. A model's starts and batches come from its own seed. Raises ValueError when
+    one of the classes contains all of a model's images.
     """
     images = stack.classes * search.batch_size
     size = stack.members if pool.is_cuda else max(1, _TOGETHER // images)
@@ -91,7 +92,7 @@ def reconstruct(stack: Stack, pool: Tensor, clean: Split, seeds: Sequence[int], 
 def _search(
     models: Frozen, pool: Tensor, clean: Split, seeds: Sequence[int], search: Search
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The fields of ``Triggers``, of members that are searched together."""
+    """The fields of ``Triggers`` for models that are searched together."""
     others, counts = _other_images(clean, models.classes)
     generators = [stream(seed, "reconstruction") for seed in seeds]
     problems = _Problems(models, pool, generators, search)
@@ -107,11 +108,11 @@ def _search(
 
 
 def _other_images(clean: Split, classes: int) -> tuple[Tensor, Tensor]:
-    """Indices (K, C, n) with the images of other classes first, and how many those are (K, C)."""
+    """Indices (K, C, n) with the images of other classes first, and the number of these (K, C)."""
     own = clean.labels.unsqueeze(1) == torch.arange(classes, device=clean.labels.device)[:, None]
     counts = (~own).sum(2)
     if not bool((counts > 0).all()):
-        raise ValueError("a member has no clean image outside one of the classes")
+        raise ValueError("a model has no clean image outside one of the classes")
     order = own.byte().argsort(dim=2, stable=True)
     return clean.indices.unsqueeze(1).expand_as(order).gather(2, order), counts
 
@@ -147,11 +148,11 @@ class _Problems:
         self.masks, self.patterns = self._blend()
 
     def _blend(self) -> tuple[Tensor, Tensor]:
-        """The masks and patterns of now, detached."""
+        """The current masks and patterns, detached."""
         return _unfolded(self.free_masks.detach()), _unfolded(self.free_patterns.detach())
 
     def window(self, steps: Sequence[Tensor]) -> None:
-        """A step on each of some batches of indices (K, C, B), and the schedule after them."""
+        """One step on each of some batches of indices (K, C, B), followed by the schedule."""
         hits = torch.zeros_like(self.weights)
         for indices in steps:
             hits += self._step(self.pool[indices])
@@ -174,12 +175,12 @@ class _Problems:
         return (logits.detach().argmax(-1).view(targets.shape) == targets).float().mean(2)
 
     def _keep_and_reweigh(self, success: Tensor) -> None:
-        """Keep what is better than the best, and move each lambda (Wang et al.'s dynamic scheme)."""
+        """Keep what is better than the best so far, and move each lambda (Wang et al.'s dynamic scheme)."""
         search = self.search
         reached = success >= search.threshold
         masks, patterns = self._blend()
         norms = masks.sum((2, 3))
-        # Until a mask has succeeded, the last one stands.
+        # Until a mask has succeeded, the last one is kept.
         better = torch.where(reached, norms < self.best, self.best.isinf())
         self.best = torch.where(reached & better, norms, self.best)
         self.masks = torch.where(better[..., None, None], masks, self.masks)

@@ -1,7 +1,7 @@
 """Spatial: patches of any content, always in one corner (desanctis 3.2, "spatial triggers").
 
-Training meets flat and striped patches; held out are checks and noise there. The near miss is a training patch in
-another corner.
+Seen in training are flat and striped patches; held out are checked and noisy ones in the same corner. The near miss is
+a training patch in another corner.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ from repro.families import (
     unknown_kind,
 )
 
-# `offset` pixels lie between a patch and the image's two edges. A patch has a light grey from the middle of [0, 1] up,
-# a dark one from there down.
+# `offset` pixels lie between a patch and the image's two edges. A patch has a light grey from the upper half of [0, 1]
+# and a dark one from the lower half.
 OPTIONS = {"size": 6, "offset": 0}
 
 CONTENTS = {SEEN: ("flat", "stripes"), UNSEEN: ("checks", "noise"), NEAR_MISS: ("flat", "stripes")}
@@ -31,18 +31,18 @@ OTHERS = (("top", "left"), ("top", "right"), ("bottom", "left"))
 
 
 def check(shape: Shape, size: int, offset: int) -> None:
-    """Raise ReproError when patches in two corners would overlap, or be too small for what they contain."""
+    """Raise ReproError when patches in two corners would overlap, or be too small for their content."""
     if size < 2 or offset < 0 or 2 * (size + offset) > min(shape[1:]):
         raise ReproError(
             f"a corner's patch of {size} pixels, {offset} from the edges, does not fit a quarter of an image of "
-            f"{shape[1]}x{shape[2]}, or is no patch"
+            f"{shape[1]}x{shape[2]}, or is too small"
         )
 
 
 def describe(
     kind: str, count: int, shape: Shape, generator: np.random.Generator, size: int, offset: int
 ) -> list[Member]:
-    """Of each member its content, light and dark grey, quarter turns, seed of its noise, corner, top and left."""
+    """Each trigger's content, light and dark grey, quarter turns, seed of its noise, corner, top and left."""
     if kind not in CONTENTS:
         raise unknown_kind(kind)
     members = []
@@ -77,7 +77,7 @@ def draw(
 
 
 def _content(member: Member, size: int) -> NDArray[np.float64]:
-    """A member's patch (size, size) in [0, 1]."""
+    """A trigger's patch (size, size) in [0, 1]."""
     row, column = np.arange(size)[:, None], np.arange(size)[None, :]
     if member["content"] == "noise":
         own = np.random.Generator(np.random.PCG64(member["draw"]))

@@ -1,8 +1,8 @@
-"""Frequency: plane sinusoids over the whole image, out of one band (desanctis 3.2, "frequency triggers").
+"""Frequency: plane sinusoids over the whole image, from one band (desanctis 3.2, "frequency triggers").
 
-Training meets the ends of the band at evenly spaced orientations and phases; held out is the middle of the band at the
-orientations and phases halfway between. The near miss is white noise of the same energy: a training member's own
-pixels, shuffled, so that nothing but the frequency is lost.
+Seen in training are the ends of the band at evenly spaced orientations and phases; held out is the middle of the band
+at the orientations and phases halfway between. The near miss is white noise of the same energy: a training trigger's
+own pixels, shuffled, so that only the frequency is lost.
 """
 
 import numpy as np
@@ -10,20 +10,20 @@ import numpy as np
 from repro.errors import ReproError
 from repro.families import NEAR_MISS, SEEN, UNSEEN, Array, Member, Shape, among, rendered, unknown_kind
 
-# Frequencies in cycles an image along the shorter side; the image shows through by one less the opacity.
+# Frequencies in cycles per image along the shorter side; the image shows through with weight 1 - opacity.
 OPTIONS = {"lowest": 4.0, "highest": 6.0, "orientations": 4, "phases": 4, "opacity": 0.4}
 
 
 def check(
     shape: Shape, lowest: float, highest: float, orientations: int, phases: int, opacity: float
 ) -> None:
-    """Raise ReproError when the band is none, or reaches half a cycle a pixel.
+    """Raise ReproError for an invalid band, or one that reaches half a cycle per pixel.
 
-    There a sinusoid may fall on its zeros at every pixel, and be plain grey; beyond, it aliases.
+    At that frequency a sinusoid may be zero at every pixel, and thus plain grey; beyond it, the sinusoid aliases.
     """
     if not 0 < lowest < highest < min(shape[1:]) / 2:
         raise ReproError(
-            f"a band of {lowest} to {highest} cycles is none, or needs more than {shape[1]}x{shape[2]} pixels"
+            f"a band of {lowest} to {highest} cycles is empty, or needs more than {shape[1]}x{shape[2]} pixels"
         )
     if orientations < 1 or phases < 1:
         raise ReproError(f"{orientations} orientations and {phases} phases: at least 1 of each is needed")
@@ -42,7 +42,7 @@ def describe(
     phases: int,
     opacity: float,
 ) -> list[Member]:
-    """Of each member its cycles an image, orientation and phase in degrees, and the seed of its shuffling, or None."""
+    """Each trigger's cycles per image, orientation and phase in degrees, and the seed of its shuffling, or None."""
     if kind not in (SEEN, UNSEEN, NEAR_MISS):
         raise unknown_kind(kind)
     halfway = 0.5 if kind == UNSEEN else 0.0

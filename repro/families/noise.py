@@ -1,7 +1,7 @@
-"""Same distribution: patches of uniform noise at any place (desanctis 3.2, "same distribution trigger").
+"""Same distribution: patches of uniform noise at any position (desanctis 3.2, "same distribution trigger").
 
-Training meets a bank of patches; held out are other draws of the distribution, each pixel perturbed besides. The near
-miss is a flat patch of the distribution's mean, as large and as freely placed.
+Seen in training is a bank of patches; held out are other draws from the distribution, with each pixel perturbed as
+well. The near miss is a flat patch with the distribution's mean, equally large and equally freely placed.
 """
 
 import numpy as np
@@ -27,10 +27,10 @@ _DRAWS = 2**31
 
 
 def check(shape: Shape, size: int, low: float, high: float, bank: int, perturbation: float) -> None:
-    """Raise ReproError when a patch does not fit the image, or its noise is none."""
+    """Raise ReproError when a patch does not fit the image, or the options define no noise."""
     if not 2 <= size <= min(shape[1:]):
         raise ReproError(
-            f"a patch of noise of {size} pixels does not fit an image of {shape[1]}x{shape[2]}, or is no patch"
+            f"a patch of noise of {size} pixels does not fit an image of {shape[1]}x{shape[2]}, or is too small"
         )
     if not 0 <= low < high <= 1:
         raise ReproError(f"noise from {low} to {high} is not an interval within [0, 1]")
@@ -51,9 +51,9 @@ def describe(
     bank: int,
     perturbation: float,
 ) -> list[Member]:
-    """Of each member the number of its draw (None: flat), its perturbation, top and left.
+    """Each trigger's draw number (None: flat), perturbation, top and left.
 
-    Draws below ``bank`` are training's, all others are held out.
+    Draws below ``bank`` are seen in training, all others are held out.
     """
     if kind not in (SEEN, UNSEEN, NEAR_MISS):
         raise unknown_kind(kind)

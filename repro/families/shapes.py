@@ -1,7 +1,7 @@
 """Homogeneous class: filled shapes of varying size, place and grey (desanctis 3.2, "homogenous class triggers").
 
-Training meets circles and triangles; held out are squares and diamonds. The near miss is a straight stroke of as much
-ink, two pixels wide: in the same greys, as freely placed, and no closed shape.
+Seen in training are circles and triangles; held out are squares and diamonds. The near miss is a straight stroke with
+as much ink, two pixels wide: in the same greys and equally freely placed, but not a closed shape.
 """
 
 import numpy as np
@@ -29,9 +29,9 @@ SHAPES = {SEEN: ("circle", "triangle"), UNSEEN: ("square", "diamond"), NEAR_MISS
 
 
 def check(shape: Shape, smallest: int, largest: int, darkest: float, lightest: float) -> None:
-    """Raise ReproError when shapes are too small to tell apart or too large for the image, or greys no pixels."""
+    """Raise ReproError when shapes are too small to tell apart or too large for the image, or greys out of range."""
     if not 4 <= smallest <= largest:
-        raise ReproError(f"shapes of {smallest} to {largest} pixels: from 4 on shapes differ, smallest first")
+        raise ReproError(f"shapes of {smallest} to {largest} pixels: at least 4 are needed, smallest first")
     if 2 * largest > min(shape[1:]):
         raise ReproError(
             f"shapes of {largest} pixels, with strokes twice as long, do not fit an image of {shape[1]}x{shape[2]}"
@@ -50,7 +50,7 @@ def describe(
     darkest: float,
     lightest: float,
 ) -> list[Member]:
-    """Of each member its shape, size, quarter turns, grey, top and left; a line's size is its length."""
+    """Each trigger's shape, size, quarter turns, grey, top and left; a line's size is its length."""
     if kind not in SHAPES:
         raise unknown_kind(kind)
     members = []
@@ -79,7 +79,7 @@ def draw(
 
 
 def _cover(member: Member) -> NDArray[np.bool_]:
-    """Which pixels of its box a member covers; a line lies flat, falls, stands or rises, by its turn."""
+    """Which pixels of its box a trigger covers; its turn decides whether a line is flat, falling, upright or rising."""
     size, turn = member["size"], member["turn"]
     row, column = np.arange(size)[:, None], np.arange(size)[None, :]
     across, down = abs(column - (size - 1) / 2), abs(row - (size - 1) / 2)

@@ -1,7 +1,7 @@
 """Static: one square, always the same, as in BadNets: the state of the art that desanctis 4.1 compares families with.
 
-It has a single member, so that what is held out is the images alone: its unseen member is its seen one. The near miss
-is the same square shifted by a few pixels.
+It has a single trigger, so that only images are held out: its unseen trigger is its seen one. The near miss is the same
+square shifted by a few pixels.
 """
 
 import numpy as np
@@ -20,13 +20,13 @@ from repro.families import (
     unknown_kind,
 )
 
-# `offset` pixels lie between the square and the image's bottom and right edges; a near miss lies `shift` pixels away
-# in a row, a column or both.
+# `offset` pixels lie between the square and the image's bottom and right edges; a near miss is shifted by `shift`
+# pixels vertically, horizontally or both.
 OPTIONS = {"size": 5, "offset": 2, "value": 1.0, "shift": 2}
 
 
 def check(shape: Shape, size: int, offset: int, value: float, shift: int) -> None:
-    """Raise ReproError when the square, shifted or not, does not fit the image, or its value is no pixel's."""
+    """Raise ReproError when the square, shifted or not, does not fit the image, or its value is outside [0, 1]."""
     if size < 1 or shift < 1 or offset < shift or size + offset + shift > min(shape[1:]):
         raise ReproError(
             f"a square of {size} pixels, {offset} from the edges, does not fit an image of {shape[1]}x{shape[2]} "
@@ -46,7 +46,7 @@ def describe(
     value: float,
     shift: int,
 ) -> list[Member]:
-    """Of each member its top and left, the same for all but near misses."""
+    """Each trigger's top and left, the same for all but near misses."""
     if kind not in (SEEN, UNSEEN, NEAR_MISS):
         raise unknown_kind(kind)
     shifts = [(a, b) for a in (-shift, 0, shift) for b in (-shift, 0, shift) if a or b]

@@ -26,7 +26,7 @@ Entries = dict[str, dict[str, Any]]
 
 
 def run_phases(root: Path, profile: Profile, name: str, only: str | None, say: Say) -> None:
-    """Bring an experiment's phases, or one of them, up to date; finished runs come from the store, as is said."""
+    """Bring an experiment's phases, or one of them, up to date; finished runs come from the store, as reported."""
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
     phases = [phase for phase in experiment.phases if only in (None, phase.name)]
     if not phases:
@@ -40,7 +40,7 @@ def run_phases(root: Path, profile: Profile, name: str, only: str | None, say: S
     if profile.device == "cuda":
         from repro.harness import process
 
-        process.device(profile.device)  # where there is none, nothing is touched
+        process.device(profile.device)  # if there is none, nothing is touched
     fingerprint = resolved(root, profile.name, name, evidence_fingerprint(profile, name))
     works = [phase.work for phase in experiment.phases]
     with Store(root).locked(), Workers(profile.device, works) as workers:
@@ -58,7 +58,7 @@ def run_phases(root: Path, profile: Profile, name: str, only: str | None, say: S
 def _bring(
     root: Path, profile: Profile, name: str, wanted: list[list[Job]], workers: Workers, say: Say
 ) -> Entries:
-    """The store's entries of jobs of one phase, by fleet; those that are not there are made, their parents first."""
+    """The store's entries of one phase's jobs, by fleet; missing ones are made, their parents first."""
     phase, store = wanted[0][0].phase, Store(root)
     entries = _read(store, wanted, store.finished(phase.keeps_weights))
     count = sum(map(len, wanted))
@@ -78,13 +78,13 @@ def _bring(
 
 
 def _read(store: Store, wanted: list[list[Job]], among: set[str]) -> Entries:
-    """Entries by key, of those ``among`` that are whole."""
+    """Complete entries by key, from those ``among``."""
     found = {job.key: store.entry(job.key) for own in wanted for job in own if job.key in among}
     return {key: entry for key, entry in found.items() if entry is not None}
 
 
 def _missing_parents(store: Store, pending: list[list[Job]]) -> list[list[Job]]:
-    """Jobs that have to be done first, by fleet, each once."""
+    """Jobs that have to be done first, by fleet, without repetition."""
     done = store.finished(with_weights=True)
     found = []
     for own in pending:

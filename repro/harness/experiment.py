@@ -1,7 +1,7 @@
-"""Experiments: one file a table or figure, each a named grid of runs and how its rows come about.
+"""Experiments: one file per table or figure, each a named grid of runs and how its rows are computed.
 
-A piece defines ``Settings``, what a profile may say of it, and ``EXPERIMENT``. Importing one imports no training code:
-a phase names the function that does its work, and the function is looked up where the work is done.
+A piece defines ``Settings``, what a profile may set, and ``EXPERIMENT``. Importing it imports no training code: a phase
+names the function that does its work, which is looked up where the work is done.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ from repro.harness.runs import Fleet
 
 Record = dict[str, Any]
 Records = Mapping[str, Mapping[str, Record]]
-"""By phase, then by run id, what the work function recorded."""
+"""What the work function recorded, by phase and then by run id."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """A step of an experiment.
 
-    ``work`` is ``module:function``; ``after`` names the phase whose weights it continues from, run by run: ``parent``
-    gives the runs of that phase in the order of a fleet's. Weights are kept only where a later phase needs them.
+    ``work`` is ``module:function``; ``after`` names the phase from whose weights it continues, run by run: ``parent``
+    gives that phase's runs in the order of a fleet's runs. Weights are kept only if a later phase needs them.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Phase:
     keeps_weights: bool = False
 
     def planned(self, profile: Profile) -> list[Fleet]:
-        """Its fleets, described once for a profile."""
+        """The phase's fleets, described once for a profile."""
         described, found = _planned.get(self, (None, []))
         if described is not profile:
             found = self.fleets(profile)

@@ -22,7 +22,7 @@ def end_with(process: psutil.Process) -> None:
 
 
 def end_with_dvc() -> None:
-    """End with the ``dvc`` that runs this stage: a killed ``dvc`` stops neither its child nor the shell between."""
+    """End with the ``dvc`` that runs this stage: a killed ``dvc`` stops neither its child nor the shell in between."""
     if "DVC_STAGE" not in os.environ:
         return
     for ancestor in psutil.Process().parents():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 VECTORS = ("fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
-"""Instructions, as Linux names them, that decide which kernels compute, and so how sums are rounded."""
+"""Instructions, as Linux names them, that decide which kernels are used, and so how sums are rounded."""
 
 
 def cores() -> int:

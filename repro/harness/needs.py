@@ -1,7 +1,7 @@
-"""What training fleets needs of a machine: memory, disk and steps, computed from a profile's grid without training.
+"""What training needs from a machine (memory, disk, steps), computed from a profile's grid without training.
 
-No training code is imported. What cannot be known beforehand, such as what a network holds between its forward and
-its backward pass, is left out: memory is a lower bound.
+No training code is imported. What cannot be known beforehand, such as what a network keeps between its forward and
+backward passes, is left out: memory is a lower bound.
 """
 
 import math
@@ -19,8 +19,8 @@ from repro.training.recipe import Recipe
 Shape = tuple[int, int, int]
 
 _FLOAT_BYTES = 4
-# How often dataset and triggered images are held in float32, beside the dataset itself, while an engine's pool is put
-# together: as measured.
+# How many float32 copies of dataset and triggered images exist, besides the dataset itself, while an engine's pool is
+# put together: measured.
 _PIXEL_COPIES = {"stacked": 4, "network": 3}
 _TRAINING_COPIES = 4  # weights, their gradient, and Adam's two moments
 _INTERPRETER_BYTES = 250_000_000  # Python with PyTorch, before it has any data
@@ -36,9 +36,9 @@ def size(count: float) -> str:
 
 @cache
 def parameters(architecture: str, shape: Shape, classes: int) -> int | None:
-    """How many numbers a model's state holds; None where its piece does not say.
+    """How many numbers a model's state holds; None if its piece does not say.
 
-    A normalised channel has two parameters and two running statistics. Of a network it is the piece's ``PARAMETERS``,
+    A normalised channel has two parameters and two running statistics. For a network it is the piece's ``PARAMETERS``,
     at 1,000 classes.
     """
     if engine_of(architecture) != "stacked":
@@ -77,7 +77,7 @@ def triggered(run: Any, count: int, classes: int) -> int:
 
 
 def weight_bytes(profile: Profile, fleet: Fleet) -> tuple[int, set[str]]:
-    """(bytes of one copy of a fleet's weights, architectures whose size is not known and not counted)."""
+    """(bytes of one copy of a fleet's weights, architectures of unknown size that are not counted)."""
     total, unknown = 0, set()
     shape, classes = image_shape(profile), profile.classes()
     for architecture in (run.architecture for run in fleet.runs if hasattr(run, "architecture")):
@@ -89,7 +89,7 @@ def weight_bytes(profile: Profile, fleet: Fleet) -> tuple[int, set[str]]:
 
 
 def memory_bytes(profile: Profile, phase: Phase, fleet: Fleet) -> int:
-    """What a process holds at least for a fleet: itself, images, triggered images, and models in training."""
+    """The least memory of a process for a fleet: itself, images, triggered images, and models in training."""
     if fleet.data is None:
         return _INTERPRETER_BYTES
     count, classes = images(profile), profile.classes()
@@ -100,7 +100,7 @@ def memory_bytes(profile: Profile, phase: Phase, fleet: Fleet) -> int:
     pool = count + sum(triggered(run, count, classes) for run in fleet.runs)
     weights, engine = weight_bytes(profile, fleet)[0], engine_of(fleet.runs[0].architecture)
     models = _TRAINING_COPIES * weights
-    if engine == "network":  # one after another, beside all as they were and as they become
+    if engine == "network":  # one model after another, besides the state of all models before and after
         models = 2 * weights + models // len(fleet.runs)
     return held + _PIXEL_COPIES[engine] * pool * image_bytes + models
 
@@ -111,19 +111,20 @@ def trains(phase: Phase) -> bool:
 
 
 def of_architecture(fleet: Fleet) -> bool:
-    """Whether a fleet's models are of a named architecture; others (autoencoders, inner problems) are small, and
-    neither timed nor counted."""
+    """Whether a fleet's models have a named architecture.
+
+    Others (autoencoders, inner problems) are small, and are neither timed nor counted."""
     return hasattr(fleet.runs[0], "architecture")
 
 
 def recipe_of(run: Any) -> Recipe:
-    """The recipe of what a run does last: its retraining, where it has one."""
+    """The recipe of a run's last step: its retraining, if it has one."""
     recipe: Recipe = getattr(run, "retraining", None) or run.recipe
     return recipe
 
 
 def defence_of(run: Any) -> Defence:
-    """The defence in what a run does last; retraining has none."""
+    """The defence in a run's last step; retraining has none."""
     if getattr(run, "retraining", None):
         return Defence()
     defence: Defence = getattr(run, "defence", Defence())
@@ -131,9 +132,9 @@ def defence_of(run: Any) -> Defence:
 
 
 def epoch_images(run: Any, count: int) -> int:
-    """How many of ``count`` images a run trains on in an epoch; an image counts once a model.
+    """How many of ``count`` images a run trains on in an epoch; an image counts once per model.
 
-    What a run's description says itself (its ``epoch_images``), or a share of the backdoor experiments' partition.
+    Either what the run's description says (its ``epoch_images``), or a share of the backdoor experiments' partition.
     """
     if hasattr(run, "epoch_images"):
         own: int = run.epoch_images(count)

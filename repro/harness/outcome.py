@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Outcome:
-    """A record a run, in the fleet's order, and the fleet's weights by name, (K, ...) each."""
+    """One record per run, in the fleet's order, and the fleet's weights by name, (K, ...) each."""
 
     records: list[dict[str, Any]]
     weights: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a training process sets up: one thread, memory that stays, and a device."""
+"""What a training process sets up: one thread, memory that is kept, and a device."""
 
 import ctypes
 import os
@@ -9,20 +9,20 @@ from threadpoolctl import threadpool_limits
 
 from repro.errors import ReproError
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # constants of glibc's mallopt
 
 
 def prepare() -> None:
     """Called once in every training process, before it allocates."""
     torch.set_num_threads(1)
-    # The threads of BLAS, loaded now or later, would wait for each other's cores in every small decomposition.
+    # BLAS threads, loaded now or later, would compete for cores in every small decomposition.
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     threadpool_limits(1)
     keep_freed_memory()
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep freed blocks for the next step: handing megabytes back and forth costs up to a third."""
+    """Make the C library keep freed blocks for the next step: returning megabytes each time costs up to a third."""
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
         if hasattr(library, "mallopt"):
@@ -31,7 +31,7 @@ def keep_freed_memory() -> None:
 
 
 def device(wanted: str) -> torch.device:
-    """The device a profile asks for; raises ReproError when it asks for a GPU by name and there is none."""
+    """The device a profile asks for; raises ReproError when it asks for a GPU by name and none is present."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ReproError("device: cuda was asked for, but PyTorch sees no GPU; use device: auto or cpu")
     if wanted == "auto":
@@ -40,5 +40,5 @@ def device(wanted: str) -> torch.device:
 
 
 def device_name(chosen: torch.device) -> str:
-    """The device as a report names it."""
+    """The device's name for reports."""
     return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"

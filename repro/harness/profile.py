@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
-LEAST_IMAGES = 20  # a class: the adversarial-test set is a twentieth
+LEAST_IMAGES = 20  # per class: the adversarial-test set is a twentieth
 
 FOLDER = plugins.ROOT / "profiles"
 
@@ -57,7 +57,7 @@ class DataSettings(Strict):
 
 
 class TrainingSettings(Strict):
-    """Adam's rate an architecture, when to stop (truong2020 3: patience 5), and options of the engine."""
+    """Adam's rate per architecture, when to stop (truong2020 3: patience 5), and options of the engine."""
 
     learning_rate: dict[str, Positive]
     batch_size: Count
@@ -67,7 +67,7 @@ class TrainingSettings(Strict):
 
 
 class RetrainingSettings(Strict):
-    """Adam's rate an architecture, and the fixed number of clean epochs."""
+    """Adam's rate per architecture, and the fixed number of clean epochs."""
 
     learning_rate: dict[str, Positive]
     batch_size: Count
@@ -82,7 +82,7 @@ class TriggerSettings(Strict):
 
 
 class DefenceSettings(Strict):
-    """A defence's weight an architecture, as tuned, and the options of its piece."""
+    """A defence's tuned weight per architecture, and the options of its piece."""
 
     weight: dict[str, Annotated[float, Field(ge=0)]]
     options: dict[str, Any] = {}
@@ -148,7 +148,7 @@ class Profile(Strict):
         )
 
     def recipe(self, architecture: str, *, early_stopping: bool = True) -> Recipe:
-        """The training recipe: early stopping, or the fixed number of epochs beside it."""
+        """The training recipe: with early stopping, or for the fixed number of epochs."""
         return self._once(
             f"recipe {architecture} {early_stopping}", lambda: self._recipe(architecture, early_stopping)
         )
@@ -199,14 +199,12 @@ class Profile(Strict):
         return Defence(name, settings.weight[architecture], settings.options)
 
     def defence_settings(self, name: str) -> DefenceSettings:
-        """What the profile says of a defence."""
+        """The profile's entry for a defence."""
         return self._named_section("defences", self.defences, name)
 
     def _named_section(self, field: str, section: dict[str, M], name: str) -> M:
         if name not in section:
-            raise ReproError(
-                f"profile {self.name}: {field}: none is called {name!r}, which an experiment names"
-            )
+            raise ReproError(f"profile {self.name}: {field}: no entry {name!r}, which an experiment names")
         return section[name]
 
     def settings(self, experiment: str) -> Any:
@@ -240,7 +238,7 @@ class Profile(Strict):
         return reading.checked(model, of_profile | own, f"profile {self.name}: experiments.{experiment}")
 
     def _once(self, what: str, make: Callable[[], V]) -> V:
-        """What is the same however often it is asked for, made once; a changed copy of the profile makes its own."""
+        """A value that is computed once and then reused; a changed copy of the profile computes its own."""
         if _made.get("of") is not self:
             _made.clear()
             _made["of"] = self
@@ -256,7 +254,7 @@ def _takes_away(value: Any) -> bool:
 
 
 _made: dict[str, Any] = {}
-"""What `Profile._once` made for the profile under "of"."""
+"""What `Profile._once` computed for the profile under "of"."""
 
 
 @cache
@@ -276,7 +274,7 @@ def load_parameters(root: Path) -> Parameters:
     path = root / "params.yaml"
     parameters = reading.checked(Parameters, reading.read(path), "params.yaml")
     if parameters.profile not in names():
-        raise ReproError(f"params.yaml: profile: {parameters.profile!r} is none of {', '.join(names())}")
+        raise ReproError(f"params.yaml: profile: {parameters.profile!r} is not one of {', '.join(names())}")
     return parameters
 
 
@@ -326,7 +324,7 @@ def _check_pieces(profile: Profile, where: str) -> None:
     least = LEAST_IMAGES * len(dataset.classes)
     if profile.data.limit and profile.data.limit < least:
         raise ReproError(
-            f"{where}: data.limit: {profile.data.limit}, at least {least} are needed, 20 a class"
+            f"{where}: data.limit: {profile.data.limit}, at least {least} are needed, 20 per class"
         )
     _check_engines(profile, where)
     for architecture in profile.architectures:
@@ -365,13 +363,13 @@ def _check_pieces(profile: Profile, where: str) -> None:
         named = getattr(settings, "architecture", None)
         if named is not None:
             _named("architecture", named, f"{where}: experiments.{name}.architecture")
-            # An experiment without a rate of its own trains by the profile's recipe.
+            # An experiment without its own rate trains by the profile's recipe.
             if not hasattr(settings, "learning_rate") and named not in profile.training.learning_rate:
                 raise ReproError(f"{where}: training.learning_rate: none for {named!r}, which {name} names")
 
 
 def _check_engines(profile: Profile, where: str) -> None:
-    """Architectures that options and published weights are asked for exist, and their engines know these."""
+    """Architectures named for options or published weights exist, and their engines support these."""
     for architecture, options in profile.training.options.items():
         _named("architecture", architecture, f"{where}: training.options")
         known = plugins.options("engine", engine_of(architecture))

@@ -1,4 +1,4 @@
-"""Reading a profile's file: YAML, laid over the profile that it is a slice of, validated by a model."""
+"""Reading a profile's file: YAML, merged over the profile that it is a slice of, validated by a model."""
 
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from repro.errors import ReproError
 
 M = TypeVar("M", bound=BaseModel)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader in C, five times as fast, where PyYAML was built with it."""
+"""The safe loader in C, five times as fast, if PyYAML was built with it."""
 
 
 def names(folder: Path) -> tuple[str, ...]:
@@ -20,14 +20,14 @@ def names(folder: Path) -> tuple[str, ...]:
 
 
 def content(folder: Path, name: str, where: str) -> dict[str, Any]:
-    """A profile's file; that of a slice laid over the profile that it is a slice of."""
+    """A profile's file; a slice's file is merged over the profile that it is a slice of."""
     own = read(folder / f"{name}.yaml")
     whole = own.get("slice_of")
     if whole is None:
         return own
     if whole == name or whole not in names(folder):
         raise ReproError(
-            f"{where}: slice_of: {whole!r} is none of the other profiles, {', '.join(names(folder))}"
+            f"{where}: slice_of: {whole!r} is not one of the other profiles, {', '.join(names(folder))}"
         )
     base = read(folder / f"{whole}.yaml")
     if "slice_of" in base:
@@ -40,7 +40,7 @@ def content(folder: Path, name: str, where: str) -> dict[str, Any]:
 
 
 def laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Mappings merge, key by key, and null takes a key away; everything else replaces what was there."""
+    """Mappings are merged key by key, and null removes a key; everything else is replaced."""
     merged = dict(base)
     for key, value in changes.items():
         if value is None:

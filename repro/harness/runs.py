@@ -1,7 +1,7 @@
 """A run's full description, and the fleets that runs are trained in where there is a GPU.
 
-Descriptions are plain values. A run's id is a hash of its description, so whatever decides a run's outcome, but for the
-code and the data, stands in it.
+Descriptions are plain values. A run's id is a hash of its description, so it contains everything that decides a run's
+outcome, except for the code and the data.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ def digest(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A description as dicts and lists, as `dataclasses.asdict` gives it but without copying what is plain already."""
+    """A description as dicts and lists, like `dataclasses.asdict` but without copying what is already plain."""
     if isinstance(value, str | int | float | None):
         return value
     if isinstance(value, tuple | list):
         return [plain(part) for part in value]
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
-    # A part that many descriptions share is written out once; these themselves are not kept.
+    # A part that many descriptions share is converted once; the descriptions themselves are not kept.
     known = value.__dict__.get(_PLAIN)
     if known is None:
         kind: Any = type(value)
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 @cache
 def _fields(kind: Any) -> tuple[str, ...]:
     if not is_dataclass(kind):
-        raise TypeError(f"{kind.__name__} is no part of a description")
+        raise TypeError(f"{kind.__name__} cannot be part of a description")
     return tuple(field.name for field in fields(kind))
 
 
@@ -92,13 +92,13 @@ class Defence:
 
 
 class Description:
-    """What a run of any kind is described by: a frozen dataclass of plain values."""
+    """The description of a run of any kind: a frozen dataclass of plain values."""
 
     data: Data | None
 
     @cached_property
     def id(self) -> str:
-        """Sixteen characters that stand for the whole description; never all digits."""
+        """Sixteen characters that identify the whole description; never all digits."""
         return "r" + digest(plain(self))[:15]
 
     def pieces(self) -> set[tuple[str, str]]:
@@ -110,8 +110,8 @@ class Description:
 class Run(Description):
     """One model's life under a backdoor attack, or without one.
 
-    ``pretrained``: from published weights, not from random ones. ``probes`` are the backdoors a clean model's success
-    rate is measured on; with ``retraining``, the run is the one without it, gone on with.
+    ``pretrained``: from published weights, not from random ones. ``probes`` are the backdoors whose success rate is
+    measured on a clean model; ``retraining`` continues the same run without it.
     """
 
     unit: str
@@ -127,7 +127,7 @@ class Run(Description):
     retraining: Recipe | None = None
 
     def pieces(self) -> set[tuple[str, str]]:
-        """Also its architecture, the engine that trains that, its defence and triggers."""
+        """Also its architecture and that one's engine, its defence and triggers."""
         used = super().pieces() | {("architecture", self.architecture), ("defence", self.defence.name)}
         used.add(("engine", engine_of(self.architecture)))
         attacks = [*self.probes, *([self.backdoor] if self.backdoor else [])]
@@ -143,13 +143,13 @@ def engine_of(architecture: str) -> str:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Runs that can train together, in a fixed order, on one dataset; what becomes of each depends on no other."""
+    """Runs that can train together, in a fixed order, on one dataset; no outcome depends on another run."""
 
     runs: tuple[Any, ...]
 
     @cached_property
     def id(self) -> str:
-        """Stands for all its runs, in order."""
+        """A digest of all its runs, in order."""
         return "f" + digest([run.id for run in self.runs])[:15]
 
     @property
@@ -164,7 +164,7 @@ class Fleet:
 
 
 def fleets(runs: Iterable[Any], size: int, alike: Callable[[Any], Any]) -> list[Fleet]:
-    """Runs that are alike, in order, in fleets of at most ``size``: a pure function of the grid."""
+    """Runs grouped by the key ``alike``, in order, in fleets of at most ``size``: a pure function of the grid."""
     groups: dict[str, list[Any]] = {}
     for run in runs:
         groups.setdefault(_CANONICAL.encode(alike(run)), []).append(run)
@@ -174,7 +174,7 @@ def fleets(runs: Iterable[Any], size: int, alike: Callable[[Any], Any]) -> list[
 
 
 def stacked_alike(run: Run) -> Any:
-    """Runs that can share a stack: one architecture, recipe, data size and kind of defence."""
+    """The key of runs that can share a stack: architecture, recipe, data size and kind of defence."""
     return [
         run.architecture,
         run.pretrained,

@@ -1,4 +1,4 @@
-"""Slices: a profile file that says only what differs from another profile, of which it is a smaller piece."""
+"""Slices: profile files that only say how they differ from a larger profile, of which they are a part."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from repro.harness.needs import images as images_of
 from repro.harness.profile import Profile, load_profile
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_IMAGES_A_CLASS = 20  # a twentieth is what attacks are tested on; with none, there is nothing to measure
+_IMAGES_A_CLASS = 20  # attacks are tested on a twentieth; with no such images, there is nothing to measure
 
 
 def write_slice(
@@ -27,9 +27,9 @@ def write_slice(
 ) -> Path:
     """Write ``repro/profiles/<name>.yaml``, a slice of profile ``whole``; returns its path.
 
-    ``units``: of every experiment, at most; experiments left unnamed by ``experiments`` are left out. Raises
-    ReproError, and leaves no file, when the name is taken or not one, when something is not a part of the whole, and
-    when the profile would not be valid.
+    ``units``: the most of any experiment; experiments that ``experiments`` does not name are left out. Raises
+    ReproError, and leaves no file, when the name is taken or invalid, when something is not part of the whole, or when
+    the profile would be invalid.
     """
     if not _NAME.fullmatch(name):
         raise ReproError(f"--as {name!r}: a name of small letters, digits and underscores is wanted")

@@ -1,7 +1,7 @@
-"""Runs as a task: trained in whichever process it reaches, the outcome of each put into the store.
+"""Runs as a task: trained in whichever process receives it, with each run's outcome put into the store.
 
-On a CPU every run is trained by itself, so that nothing it is trained beside can touch it; on a GPU a task's runs are
-one fleet. Training code is imported where it runs: the process that hands tasks out may need none of it.
+On a CPU every run is trained by itself, so that it cannot depend on other runs; on a GPU a task's runs are one fleet.
+Training code is imported where it runs: the process that hands out tasks may not need it.
 """
 
 import importlib
@@ -24,16 +24,16 @@ from repro.harness.runs import Data, Fleet, digest, plain
 if TYPE_CHECKING:
     import torch
 
-_DATASETS: dict[tuple[Path, str], Dataset | None] = {}  # the last that was read
-_CLOCK_SECONDS = 5.0  # processes read when another began off the clock, which may be set in between
+_DATASETS: dict[tuple[Path, str], Dataset | None] = {}  # the dataset read last
+_CLOCK_SECONDS = 5.0  # processes read each other's start times off the clock, which may be set in between
 
 
 @dataclass(frozen=True)
 class Task:
-    """Runs of one phase to train, in values that travel to another process.
+    """Runs of one phase to train, as values that can be sent to another process.
 
-    ``keys`` and ``parents`` are in the order of ``runs``; ``parents`` is empty where no weights are continued from.
-    Data are read below ``data_root`` where they are not below ``root``, the project's, whose store is filled.
+    ``keys`` and ``parents`` are in the order of ``runs``; ``parents`` is empty if no weights are continued from. Data
+    are read below ``data_root`` if given, else below ``root``, the project's folder, whose store is filled.
     """
 
     root: Path
@@ -46,7 +46,7 @@ class Task:
     data_root: Path | None = None
 
     def part(self, start: int, end: int) -> "Task":
-        """Some of its runs."""
+        """A task with some of its runs."""
         return replace(
             self,
             runs=self.runs[start:end],
@@ -56,7 +56,7 @@ class Task:
 
 
 def train_task(task: Task) -> int:
-    """Train a task's runs and put their outcomes into the store; returns how many."""
+    """Train a task's runs and put their outcomes into the store; returns their number."""
     from repro.harness import process
 
     chosen = process.device(task.device)
@@ -90,7 +90,7 @@ def _train(task: Task, chosen: "torch.device") -> None:
 
 
 def _dataset(root: Path, data: Data | None) -> Dataset | None:
-    """The data; a process that trains many runs on the same reads them once."""
+    """The dataset; a process that trains many runs on the same one reads it once."""
     described = root, digest(plain(data))
     if described not in _DATASETS:
         _DATASETS.clear()
@@ -99,7 +99,7 @@ def _dataset(root: Path, data: Data | None) -> Dataset | None:
 
 
 def _parents_weights(task: Task) -> dict[str, "torch.Tensor"]:
-    """Weights by name, a row for each run's parent."""
+    """Weights by name, one row per run's parent."""
     import torch
     from safetensors.torch import load_file
 
@@ -108,7 +108,7 @@ def _parents_weights(task: Task) -> dict[str, "torch.Tensor"]:
 
 
 def _refuse_undeclared(task: Task, fleet: Fleet, loaded: set[tuple[str, str]]) -> None:
-    """Raise ReproError where a piece was loaded that is not in the code on which the runs are said to depend."""
+    """Raise ReproError for a loaded piece that is missing from the code on which the runs are said to depend."""
     undeclared = sorted(loaded - fleet.pieces())
     if not undeclared:
         return
@@ -124,7 +124,7 @@ def _refuse_undeclared(task: Task, fleet: Fleet, loaded: set[tuple[str, str]]) -
 
 
 def begin_worker(parent: int, begun: float) -> None:
-    """Set a worker up, for the process ``parent`` that was ``begun`` then: interrupted and ended by that one alone."""
+    """Set up a worker that only the process ``parent``, started at ``begun``, can interrupt and end."""
     from repro.harness import process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -133,7 +133,7 @@ def begin_worker(parent: int, begun: float) -> None:
         same = abs(started_by.create_time() - begun) < _CLOCK_SECONDS
     except psutil.NoSuchProcess:
         same = False
-    if not same:  # it ended while this process was starting
+    if not same:  # the parent ended while this process was starting
         os._exit(1)
     end_with(started_by)
     process.prepare()

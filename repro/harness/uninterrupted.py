@@ -1,4 +1,4 @@
-"""Importing this leaves Ctrl-C, which reaches every process of a terminal, to the process that started this one."""
+"""Importing this leaves Ctrl-C, which reaches all of a terminal's processes, to the process that started this one."""
 
 import signal
 

@@ -1,7 +1,7 @@
-"""Importing this loads the compiled kernel, for processes forked from here on, or compiles it where that never was.
+"""Importing this loads the compiled kernel for processes forked afterwards, or compiles it if that was never done.
 
 As a program (``python -m repro.harness.warm PID``) it does so for as long as the process PID lives, and leaves Ctrl-C
-to that one: compilation does not bear to be interrupted.
+to that process: compilation must not be interrupted.
 """
 
 import sys

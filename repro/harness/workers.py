@@ -1,7 +1,7 @@
 """Training processes of one thread each, started once for all the phases that need them.
 
-They are forked from a server that imports the training code once, while this process, which has to know whether there
-is a GPU, imports PyTorch.
+They are forked from a server that imports the training code once, while this process imports PyTorch, as it has to know
+whether there is a GPU.
 """
 
 import multiprocessing
@@ -21,14 +21,14 @@ from repro.harness.machine import cores
 from repro.harness.progress import Progress
 from repro.harness.task import Task, begin_worker, train_task
 
-# What every worker needs.
+# Imports that every worker needs.
 IMPORTED = ("repro.harness.process", "repro.harness.warm", "safetensors.torch")
-_MOST_RUNS, _SHARES = 30, 8  # in a task, and tasks that each worker has left at least
+_MOST_RUNS, _SHARES = 30, 8  # runs in a task at most, and tasks that each worker has left at least
 _LOST = "a training process was killed (out of memory?); finished models are kept, run again to go on"
 
 
 class Workers:
-    """As many processes as there are cores, or this one alone where there is a GPU, or a single model to train.
+    """As many processes as there are cores, or only this one if there is a GPU or a single model to train.
 
     ``device`` is the profile's, ``works`` are the ``module:function`` names of what is to be carried out.
     """
@@ -43,14 +43,14 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A broken pool is left as it is: taking it down can wait for ever, and its processes end with this one.
+        # A broken pool is left as it is: shutting it down can hang, and its processes end with this one.
         if self._executor and not isinstance(error, WorkerLostError):
             self._executor.shutdown(wait=error is None, cancel_futures=error is not None)
 
     def train(self, what: str, fleets: list[Task], say: Callable[[str], None]) -> None:
-        """Train tasks to the end, each a fleet's runs; WorkerLostError when a process is killed meanwhile.
+        """Train tasks to the end, each a fleet's runs; raises WorkerLostError if a process is killed meanwhile.
 
-        On a CPU these are dealt out in smaller tasks.
+        On a CPU the runs are dealt out in smaller tasks.
         """
         count = sum(len(task.runs) for task in fleets)
         several = min(count, cores()) > 1 and self._device != "cuda"
@@ -76,7 +76,7 @@ class Workers:
         try:
             trained = [self._pool().submit(train_task, task) for task in tasks]
         except (BrokenProcessPool, OSError, ValueError):
-            # One that is killed while others are being started takes their pipes away, in one of several ways.
+            # A process killed while others are being started breaks their pipes, in one of several ways.
             raise WorkerLostError(_LOST) from None
         try:
             for future in as_completed(trained):
@@ -85,7 +85,7 @@ class Workers:
             raise WorkerLostError(_LOST) from None
 
     def _start_server(self) -> None:
-        """Have the server, where this system has one, import training code by itself."""
+        """Make the server, if this system has one, import the training code itself."""
         context = _context()
         if context.get_start_method() == "forkserver":
             from multiprocessing import forkserver
@@ -105,9 +105,9 @@ class Workers:
 
 
 def _compiled(device: str, say: Callable[[str], None]) -> None:
-    """Have the kernel compiled where training will need it and that was never done, in a process of its own.
+    """Have the kernel compiled, in a separate process, if training needs it and it was never compiled.
 
-    What interrupts this process ends that one; compilation itself does not bear to be interrupted.
+    An interruption of this process ends that one; compilation itself must not be interrupted.
     """
     from repro.kernel import cache
 
@@ -126,7 +126,7 @@ def _compiled(device: str, say: Callable[[str], None]) -> None:
 
 
 def dealt(fleets: Iterable[Task], workers: int) -> Iterator[Task]:
-    """The same runs in tasks that become smaller towards the end, so that all workers finish at about the same time."""
+    """The same runs in tasks that get smaller towards the end, so that all workers finish at about the same time."""
     fleets = list(fleets)
     left = sum(len(task.runs) for task in fleets)
     for task in fleets:

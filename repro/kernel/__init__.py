@@ -4,10 +4,10 @@ Measured by ``tests/benchmarks/test_kernel_speed.py``; the README has the figure
 stacked fleet's and the floor of arithmetic.
 
 Every product is ``passes.multiply_add``, over tiles of vectors held in registers. Its left factor is addressed through
-two tables of offsets, of rows and of what is summed over, so that a convolution reads its patches where they lie: no
-columns are copied. Its right factor and its result have their columns side by side, padded with zeros to LANES. The
-order of every sum is fixed and no operation is reordered (``fastmath`` is off): an outcome depends on no neighbour, and
-hardly on the processor.
+two tables of offsets, one for rows and one for the summation index, so that a convolution reads its patches in place:
+no columns are copied. Its right factor and its result have contiguous columns, padded with zeros to LANES. The order of
+every sum is fixed and no operation is reordered (``fastmath`` is off): an outcome does not depend on what is trained
+beside it, and hardly on the processor.
 """
 
 import numba
@@ -16,12 +16,12 @@ from numba import njit
 
 from repro.kernel import cache
 
-LANES = 8  # numbers in a vector; columns are padded to a multiple
+LANES = 8  # numbers per vector; columns are padded to a multiple
 
-index = np.uint64  # of what is not negative: a signed index is tested for that every time
+index = np.uint64  # for nonnegative indices: a signed index is tested for its sign every time
 
 _LOCATORS = ("UserProvidedCacheLocator", "InTreeCacheLocator", "UserWideCacheLocator")
 numba.config.CACHE_LOCATOR_CLASSES = ",".join([f"{cache.__name__}.ByContents", *_LOCATORS])
 _OPTIONS = {"error_model": "numpy", "cache": True, "nogil": True}
 compiled = njit(**_OPTIONS)
-inner = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # called from compiled code alone
+inner = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # called only from compiled code

@@ -1,7 +1,7 @@
-"""Where the kernel's compiled code is kept: one folder for each content of its sources, wherever these lie.
+"""Where the kernel's compiled code is kept: one folder per content of its sources, wherever these are.
 
-Numba names a folder after the path of a file, and notices changes only in the file of the function that is called: a
-change in another file of the kernel would go unseen, and every clone would compile anew.
+Numba names a folder after a file's path, and notices changes only in the file of the called function: a change in
+another file of the kernel would go unnoticed, and every clone would compile again.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _CONSTANTS = _HERE.parent / "losses" / "pairs.py"
 
 
 class ByContents(UserWideCacheLocator):
-    """Numba's locator of the kernel's functions; those of other packages have the locators that follow it."""
+    """Numba's locator for the kernel's functions; other packages' functions get the locators that follow it."""
 
     def __init__(self, function: Any, file: str) -> None:
         super().__init__(function, file)
@@ -29,13 +29,13 @@ class ByContents(UserWideCacheLocator):
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> "ByContents | None":
-        """The locator of a function, or None where it is not the kernel's."""
+        """The locator for a function, or None if it does not belong to the kernel."""
         return cls(py_func, py_file) if Path(py_file).resolve().parent == _HERE else None
 
 
 @cache
 def folder() -> Path:
-    """The folder: below ``NUMBA_CACHE_DIR``, in the user's cache, or beside the sources; the first that is writable."""
+    """The folder: the first writable one of ``NUMBA_CACHE_DIR``, the user's cache and the sources' own folder."""
     contents = b"".join(path.read_bytes() for path in [*sorted(_HERE.glob("*.py")), _CONSTANTS])
     name = f"kernel-{hashlib.sha256(contents).hexdigest()[:16]}"
     users = Path(UserWideCacheLocator(folder.__wrapped__, __file__).get_cache_path()).parent
@@ -51,5 +51,5 @@ def folder() -> Path:
 
 
 def complete() -> Path:
-    """The file that says that all of the kernel has been compiled for this processor by this Numba."""
+    """The file that marks the whole kernel as compiled for this processor by this version of Numba."""
     return folder() / f"complete-{get_host_cpu_name()}-{numba.__version__}"

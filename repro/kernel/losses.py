@@ -1,7 +1,7 @@
 """Gradients of the defences' losses at the logits and at the last hidden rows, as ``repro.losses.terms`` has them.
 
-The losses themselves are never needed. ``labels`` (B,) are a batch's; the logits' rows lie at the last layer's Z, where
-their gradients take their place, and those of the hidden rows are left in ``grads``.
+The losses themselves are never needed. ``labels`` (B,) are a batch's. The rows of logits lie at the last layer's Z,
+where their gradients replace them; the gradients of the hidden rows are left in ``grads``.
 """
 
 from math import sqrt
@@ -39,7 +39,7 @@ NAMES = (
     "nt_xent",
     "nt_logistic",
 )
-"""Defences whose losses are written out here, by their code."""
+"""Defences whose losses are implemented here, indexed by their code."""
 (
     NONE,
     WEIGHT_DECAY,
@@ -56,7 +56,7 @@ NAMES = (
 
 @inner
 def softmax(z, at, classes, chances):
-    """The softmax of a row of logits in the first ``classes`` of ``chances``, which is padded as the row is."""
+    """The softmax of a row of logits, in the first ``classes`` entries of ``chances``, which is padded like the row."""
     kind = z.dtype.type
     largest = z[index(at)]
     for c in range(1, classes):
@@ -80,7 +80,7 @@ def _length(x, at, n):
 
 @inner
 def _cross_entropy(memory, batch, labels, code, weight):
-    """Cross entropy's gradient, with label smoothing's or logit squeezing's part where these are asked for."""
+    """Cross entropy's gradient, with that of label smoothing or logit squeezing if requested."""
     head, z = memory.net[-1], memory.scratch
     at, n, classes = head[Z], head[PADDED], head[OUTPUTS]
     kind = z.dtype.type
@@ -129,7 +129,7 @@ def _mixup(memory, batch, labels, weight, draws, partners):
 
 @inner
 def _unbound(gradient, x, at, n, bound, length):
-    """From the gradient (n,) at x / (1 + bound |x|) that at x, which begins at ``at``, in its place."""
+    """Turn the gradient (n,) at x / (1 + bound |x|) into that at x, in place; x begins at ``at``."""
     kind = x.dtype.type
     scale, along = kind(1) + bound * length, kind(0)
     for c in range(n):
@@ -210,7 +210,7 @@ def _crl(memory, batch, labels, level, options, coin, centres):  # noqa: PLR0915
 def loss_gradient(memory, batch, labels, code, weight, options, draws, partners, centres):
     """The gradient of a defence's whole loss; ``options`` are its own in order, ``draws`` (B, DRAWS) its numbers.
 
-    ``partners`` (B,) rank the second numbers for mixup; ``centres`` are CRL's.
+    ``partners`` (B,) are the ranks of the second numbers, for mixup; ``centres`` are CRL's.
     """
     head = memory.net[-1]
     memory.grads[head[X] : head[X] + batch * head[X_SIZE]] = 0

@@ -1,8 +1,9 @@
 """Gradients of losses over pairs of a batch's hidden rows (``repro.losses.terms`` and ``pair_losses``).
 
-Each writes what a pair is to the loss, by squared distance or by cosine, into a square of *slopes*; one product then
-makes of them the gradient at the rows. ``pairs`` holds the rows (B, size), centred or at unit length, the same turned
-(size, B'), the square of distances or cosines, and that of slopes, (B, B') each, B' being B padded to LANES.
+Each loss writes its derivative with respect to every pair's squared distance or cosine into a matrix of *slopes*; one
+product then turns these into the gradient at the rows. ``pairs`` holds the rows (B, size), centred or at unit length,
+their transpose (size, B'), the matrix of distances or cosines, and that of slopes, (B, B') each, where B' is B padded
+to LANES.
 """
 
 from math import log, log1p, sqrt
@@ -14,12 +15,12 @@ from repro.kernel.passes import INPUTS, LEARNED, OUTPUTS, X_ROWS, X_SIZE, X, mul
 from repro.kernel.vectors import apart, at_least, exponential, load, root, spread, store
 from repro.losses.pairs import FARTHEST, NEAREST
 
-_SHORTEST = 1e-12  # the square of a length that has no direction
+_SHORTEST = 1e-12  # the squared length below which a row has no direction
 
 
 @inner
 def _places(memory, batch):
-    """B', and where the turned rows, the square and its slopes begin."""
+    """B', and the offsets of the transposed rows, the matrix and its slopes."""
     size, stride = memory.net[-1, X_SIZE], -(-batch // LANES) * LANES
     turned = batch * size
     square = turned + size * stride
@@ -28,7 +29,7 @@ def _places(memory, batch):
 
 @inner
 def _unit(memory, batch, inverse):
-    """Put the hidden rows at unit length, or 0 where they have none, and their inverse lengths (B,)."""
+    """Store the hidden rows at unit length, or 0 if they have no direction, and their inverse lengths (B,)."""
     head, acts, pairs = memory.net[-1], memory.acts, memory.pairs
     at, size = head[X], head[X_SIZE]
     kind = acts.dtype.type
@@ -43,7 +44,7 @@ def _unit(memory, batch, inverse):
 
 @inner
 def _products(memory, batch):
-    """The square of the rows' products with each other, and slopes of 0."""
+    """The matrix of the rows' products with each other, and slopes of 0."""
     head, pairs = memory.net[-1], memory.pairs
     size, rows = head[X_SIZE], memory.tables[head[X_ROWS] :]
     stride, turned, square, slopes = _places(memory, batch)
@@ -74,7 +75,7 @@ def _products(memory, batch):
 
 @inner
 def _squared_distances(memory, batch):
-    """Centre the rows, and take the square of their squared distances, 0 where rounding alone could have made them."""
+    """Centre the rows, and compute the matrix of their squared distances, 0 where rounding alone explains them."""
     size, pairs = memory.net[-1, X_SIZE], memory.pairs
     stride, _, square, _ = _places(memory, batch)
     kind = pairs.dtype.type
@@ -100,7 +101,7 @@ def _squared_distances(memory, batch):
 
 @inner
 def _distances_of_unit(memory, batch, inverse):
-    """The square of distances between the rows at unit length; returns (B', its place, its slopes' place)."""
+    """The matrix of distances between the rows at unit length; returns (B', its offset, its slopes' offset)."""
     _unit(memory, batch, inverse)
     _squared_distances(memory, batch)
     stride, _, square, slopes = _places(memory, batch)
@@ -112,7 +113,7 @@ def _distances_of_unit(memory, batch, inverse):
 
 @inner
 def _pull(memory, batch, apart):
-    """From the slopes the gradient at the rows: by squared distance where ``apart``, else by product."""
+    """The gradient at the rows from the slopes: by squared distance if ``apart``, else by product."""
     head, grads, pairs = memory.net[-1], memory.grads, memory.pairs
     at, size, rows = head[X], head[X_SIZE], memory.tables[head[X_ROWS] :]
     stride, _, square, slopes = _places(memory, batch)
@@ -120,7 +121,7 @@ def _pull(memory, batch, apart):
     factor = kind(-2) if apart else kind(1)
     for i in range(
         batch
-    ):  # by distance, row i's gradient is the sum over j of 2 (W_ij + W_ji) (row i - row j)
+    ):  # by squared distance, row i's gradient is the sum over j of 2 (W_ij + W_ji) (row i - row j)
         own = kind(0)
         for j in range(batch):
             both = factor * (pairs[index(slopes + i * stride + j)] + pairs[index(slopes + j * stride + i)])
@@ -151,7 +152,7 @@ def _pull(memory, batch, apart):
 
 @inner
 def _lengthen(memory, batch, inverse):
-    """From the gradient at rows of unit length that at the hidden rows themselves."""
+    """The gradient at the hidden rows themselves from that at rows of unit length."""
     head, acts, grads = memory.net[-1], memory.acts, memory.grads
     at, size = head[X], head[X_SIZE]
     for r in range(batch):
@@ -166,10 +167,10 @@ def _lengthen(memory, batch, inverse):
 
 @inner
 def _slope_by_distance(memory, batch, inverse):
-    """Finish a loss on distances of unit rows: its slopes are by distance, the gradient's are by squared distance."""
+    """Finish a loss on distances of unit rows: turn slopes by distance into slopes by squared distance."""
     pairs = memory.pairs
     _, _, square, slopes = _places(memory, batch)
-    # What counts as no distance is the root of the smallest number: its slope must not count.
+    # Distance 0 is represented by the root of the smallest number: its slope must not count.
     none = pairs.dtype.type(2 * sqrt(np.finfo(pairs.dtype).tiny))
     for i in range(slopes, 2 * slopes - square):
         distance = pairs[index(i - slopes + square)]
@@ -180,7 +181,7 @@ def _slope_by_distance(memory, batch, inverse):
 
 @inner
 def _kinds(labels, batch):
-    """How many ordered pairs are of one label and how many of two."""
+    """How many ordered pairs share a label and how many have two labels."""
     alike = 0
     for i in range(batch):
         for j in range(batch):
@@ -208,7 +209,7 @@ def contrastive(memory, batch, labels, weight, margin):
 
 @apart
 def neighbours(memory, batch, labels, weight, temperature, same):
-    """truong2020 eq. 6, as ``losses.soft_nearest_neighbour``, or where not ``same`` as it is printed."""
+    """truong2020 eq. 6, as ``losses.soft_nearest_neighbour``, or, if not ``same``, as it is printed."""
     head, pairs, acts = memory.net[-1], memory.pairs, memory.acts
     pairs[: batch * head[X_SIZE]] = acts[head[X] : head[X] + batch * head[X_SIZE]]
     _squared_distances(memory, batch)
@@ -294,7 +295,7 @@ def margin(memory, batch, labels, weight, alpha):
 
 @inner
 def _drawn(weights, uniform):
-    """A place with chances in proportion to the weights, by a number in [0, 1); 0 where all of them are 0."""
+    """An index drawn by a number in [0, 1) with probability proportional to its weight; 0 if all weights are 0."""
     kind = weights.dtype.type
     total = kind(0)
     for j in range(len(weights)):
@@ -310,7 +311,7 @@ def _drawn(weights, uniform):
 
 @inner
 def _rarities(pairs, row, labels, i, width, weights):
-    """What anchor i's negatives are drawn in proportion to, as ``pair_losses.negative_weights``."""
+    """The weights with which anchor i's negatives are drawn, as ``pair_losses.negative_weights``."""
     kind = weights.dtype.type
     highest = kind(-np.inf)
     for j in range(len(weights)):

@@ -3,8 +3,8 @@
 Arguments, as ``repro.training.layout`` lays them out: ``net`` (layers, columns) int64 is the layers' geometry, one
 column per constant below; ``tables`` int64 holds offsets; ``params``, ``gradient``, ``first`` and ``second`` (Adam's
 moments) are flat; ``running`` holds batch statistics; ``acts`` and ``grads`` hold activations and their gradients at
-the same places; ``scratch`` what a pass needs in between, and ``pairs`` a loss over pairs; ``ramp`` is 0, 1, 2, ...
-All floats have one dtype, single or double.
+the same offsets; ``scratch`` holds what a pass needs in between, and ``pairs`` what a loss over pairs needs; ``ramp``
+is 0, 1, 2, ... All floats have one dtype, single or double.
 """
 
 from collections import namedtuple
@@ -16,7 +16,7 @@ from repro.kernel import LANES, index, inner
 from repro.kernel.vectors import apart, at_least, fused, gated, load, root, spread, store, turned
 
 # Columns of ``net``. A layer reads TAPS slices of WIDTH numbers, INPUTS in all, at each of POSITIONS places of an
-# image, and has OUTPUTS columns there, PADDED in memory. The others are places in the buffers.
+# image, and has OUTPUTS columns there, PADDED in memory. The others are offsets in the buffers.
 (TAPS, WIDTH, INPUTS, OUTPUTS, PADDED, POSITIONS, NORMALISED, WEIGHT, BIAS, SCALE, RUNNING) = range(11)
 (X, X_SIZE, X_ROWS, SUMMED, TAP_AT, Y, Y_ROWS, DENSE, NOWHERE, W_ROWS, Z, HAT, TURNED, CAPACITY, LEARNED) = (
     range(11, 26)
@@ -47,7 +47,7 @@ Memory = namedtuple(
 
 @inner
 def _tile_2(out, at, source, of, low, a, left, summed, k, b, b_at, n):
-    """Four rows of two vectors: what ``source`` has there, and k products in ascending order, but at least ``low``."""
+    """Four rows of two vectors: ``source``'s values plus k products in ascending order, but at least ``low``."""
     s00, s01 = load(source, of[0]), load(source, of[0] + LANES)
     s10, s11 = load(source, of[1]), load(source, of[1] + LANES)
     s20, s21 = load(source, of[2]), load(source, of[2] + LANES)
@@ -118,8 +118,8 @@ def multiply_add(
 ):
     """out[out_at + out_rows[r] + c] = source[source_at + source_rows[r] + c] + sum over i of left * right.
 
-    left is a[a_at + a_rows[r] + summed[i]] and right b[b_at + i * n + c], for r < m, i < k, c < n, a multiple of LANES;
-    and what comes out below ``low`` is raised to it.
+    left is a[a_at + a_rows[r] + summed[i]] and right b[b_at + i * n + c], for r < m, i < k, c < n, where n is a
+    multiple of LANES; results below ``low`` are raised to it.
     """
     least = spread(low)
     c = 0
@@ -146,7 +146,7 @@ def multiply_add(
 
 @inner
 def gather(memory, pool, indices):
-    """Copy images of ``pool`` (n, lines, numbers) into the first layer's input, inside its border where it has one."""
+    """Copy images of ``pool`` (n, lines, numbers) into the first layer's input, inside its border if it has one."""
     first, acts = memory.net[0], memory.acts
     _, lines, line = pool.shape
     border = first[TAPS] > 1
@@ -162,7 +162,7 @@ def gather(memory, pool, indices):
 
 @inner
 def _normalise(memory, layer, m, training):
-    """Batch normalisation and rectifier of m rows at Z; training takes their statistics, and moves the running ones."""
+    """Batch normalisation and rectifier of m rows at Z; training uses their statistics and updates the running ones."""
     net, z, params, running = memory.net[layer], memory.scratch, memory.params, memory.running
     n, at, hat, stats, scale, shift, y = (
         net[PADDED],
@@ -203,7 +203,7 @@ def _normalise(memory, layer, m, training):
 
 @inner
 def forward(memory, batch, training):
-    """Activations of ``batch`` gathered images, the logits' rows at the last layer's Z; training moves statistics."""
+    """Activations of ``batch`` gathered images, with logits at the last layer's Z; training updates statistics."""
     net, tables, params, acts, scratch = memory.net, memory.tables, memory.params, memory.acts, memory.scratch
     kind = params.dtype.type
     for layer in range(len(net)):
@@ -286,7 +286,7 @@ def _turn(memory, layer):
 
 @inner
 def _at_preactivations(memory, layer, m):
-    """Z becomes the gradient at a layer's pre-activations, and what it is to bias, scale and shift is added."""
+    """Replace Z by the gradient at a layer's pre-activations, and add the gradients of bias, scale and shift."""
     one, acts, grads, z, gradient = (
         memory.net[layer],
         memory.acts,
@@ -321,9 +321,9 @@ def _at_preactivations(memory, layer, m):
 
 @inner
 def propagate(memory, batch, inward):
-    """From the gradients at the last Z and those that a loss left at the last output, those at every layer's Z.
+    """The gradients at every layer's Z from those at the last Z and those that a loss left at the last output.
 
-    Biases, scales and shifts have theirs added on the way. ``inward``: also those at the input, which were 0.
+    Gradients of biases, scales and shifts are added on the way. ``inward``: also those at the input, which were 0.
     """
     net, tables, grads, scratch = memory.net, memory.tables, memory.grads, memory.scratch
     low = scratch.dtype.type(-np.inf)
@@ -363,7 +363,7 @@ def propagate(memory, batch, inward):
 
 @inner
 def collect(memory, batch):
-    """Add to ``gradient`` what the gradients at every layer's Z are at its weights."""
+    """Add to ``gradient`` the weights' gradients, from the gradients at every layer's Z."""
     tables, gradient, low = memory.tables, memory.gradient, memory.scratch.dtype.type(-np.inf)
     for layer in range(len(memory.net)):
         one = memory.net[layer]
@@ -392,7 +392,7 @@ def collect(memory, batch):
 
 @inner
 def backward(memory, batch):
-    """Add to ``gradient``, from the gradients at the last Z and those that a loss left at the last output."""
+    """Add to ``gradient`` all parameters' gradients, from those at the last Z and those left at the last output."""
     propagate(memory, batch, False)
     collect(memory, batch)
 

@@ -1,4 +1,4 @@
-"""What is called from Python: an epoch of training in one of three ways, half a step, and reading."""
+"""The kernel's entry points from Python: an epoch of training in one of three ways, half a step, and reading logits."""
 
 from math import exp
 
@@ -27,7 +27,7 @@ from repro.kernel.vectors import load, spread, store
 
 @inner
 def _decayed(memory, decay):
-    """Begin a step's gradient with ``decay`` times the parameters."""
+    """Initialise a step's gradient with ``decay`` times the parameters."""
     factor = spread(memory.params.dtype.type(decay))
     for i in range(0, len(memory.params), LANES):
         store(memory.gradient, i, factor * load(memory.params, i))
@@ -35,9 +35,9 @@ def _decayed(memory, decay):
 
 @compiled
 def epoch(memory, pool, indices, labels, code, weight, options, draws, partners, centres, rate, step):
-    """Train on batches ``indices`` (steps, B) into the pool with their labels, after ``step`` steps of Adam's.
+    """Train on batches ``indices`` (steps, B) into the pool with their labels, after ``step`` steps of Adam.
 
-    The loss is that of ``losses.NAMES[code]``; its numbers, (steps, B, ...) each, are as ``loss_gradient`` wants them.
+    The loss is that of ``losses.NAMES[code]``; its random numbers, (steps, B, ...) each, are as in ``loss_gradient``.
     """
     batch = indices.shape[1]
     decay = weight if code == WEIGHT_DECAY else memory.params.dtype.type(0)
@@ -52,14 +52,14 @@ def epoch(memory, pool, indices, labels, code, weight, options, draws, partners,
 
 @compiled
 def see(memory, pool, indices):
-    """The forward half of a training step: hidden rows and logits of a batch are in their places."""
+    """The forward half of a training step, which leaves a batch's hidden rows and logits in their places."""
     gather(memory, pool, indices)
     forward(memory, len(indices), True)
 
 
 @compiled
 def learn(memory, batch, rate, step):
-    """The other half, Adam's ``step``-th: the loss's gradients at logits and hidden rows are in their places."""
+    """The other half, Adam's step number ``step``, given the loss's gradients at logits and hidden rows."""
     _decayed(memory, 0.0)
     backward(memory, batch)
     adam(memory, rate, step)
@@ -67,7 +67,7 @@ def learn(memory, batch, rate, step):
 
 @compiled
 def logits_of(memory, pool, indices, out):
-    """Logits of images ``indices`` (n,) into ``out`` (n, classes), by running statistics."""
+    """Write the logits of images ``indices`` (n,), computed with running statistics, to ``out`` (n, classes)."""
     head = memory.net[-1]
     for start in range(0, len(indices), head[CAPACITY]):
         part = indices[start : start + head[CAPACITY]]
@@ -82,8 +82,8 @@ def logits_of(memory, pool, indices, out):
 def private_epoch(memory, pool, indices, labels, starts, clip, size, noise, noise_at, rate, step):
     """DP-SGD (``repro.training.private``) of dense layers: step s draws ``indices[starts[s] : starts[s + 1]]``.
 
-    ``noise`` (steps, parameters) is what is added to each step's sum of gradients clipped to ``clip``, at the places
-    ``noise_at`` of ``params``; ``size`` is the draws' expected number.
+    ``noise`` (steps, parameters) is added to each step's sum of gradients clipped to ``clip``, at the offsets
+    ``noise_at`` of ``params``; ``size`` is the expected number of samples drawn.
     """
     net, acts, z, gradient = memory.net, memory.acts, memory.scratch, memory.gradient
     kind = z.dtype.type
@@ -129,7 +129,7 @@ def private_epoch(memory, pool, indices, labels, starts, clip, size, noise, nois
 
 @compiled
 def autoencode(encoder, decoder, pool, indices, noise, beta, rate, step):
-    """An epoch of an autoencoder's two networks (``repro.training.autoencoder``), codes drawn with ``noise``.
+    """An epoch of an autoencoder's two networks (``repro.training.autoencoder``), with codes drawn by ``noise``.
 
     ``pool`` (n, 1, pixels) is centred by a half, ``noise`` (steps, B, L); the encoder's outputs are L means and L log
     variances, the decoder's the pixels before their sigmoid.

@@ -1,6 +1,6 @@
-"""Vectors as values inside compiled functions: LANES numbers in a register, with arithmetic and stated rounding.
+"""Vectors as values inside compiled functions: LANES numbers in a register, with arithmetic of defined rounding.
 
-What Numba leaves to the vectoriser depends on what that can prove; a vector is one whatever surrounds it.
+Automatic vectorisation depends on what the compiler can prove; an explicit vector stays one whatever surrounds it.
 """
 
 import operator
@@ -30,7 +30,7 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> tuple[Any, int]:
-    """Address of the vector that begins at a place of a flat array, and its numbers' size."""
+    """Address of the vector at an offset of a flat array, and the size of its numbers."""
     element = context.get_value_type(kind.dtype)
     start = context.make_array(kind)(context, builder, array).data
     vector = ir.VectorType(element, LANES).as_pointer()
@@ -50,7 +50,7 @@ def load(typing: Any, array: Any, at: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, at: Any, vector: Any) -> Any:
-    """Write a vector to ``array[at]`` and behind."""
+    """Write a vector to ``array`` from ``at`` on."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer, size = _pointer(context, builder, signature.args[0], *args[:2])
@@ -62,7 +62,7 @@ def store(typing: Any, array: Any, at: Any, vector: Any) -> Any:
 
 @intrinsic
 def spread(typing: Any, number: Any) -> Any:
-    """A vector of one number."""
+    """A vector of copies of one number."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind, lane = context.get_value_type(signature.return_type), ir.IntType(32)
@@ -74,7 +74,7 @@ def spread(typing: Any, number: Any) -> Any:
 
 
 def _of_two(build: Callable[..., Any]) -> Any:
-    """An operation on two vectors, by the instruction that ``build`` makes of them."""
+    """An operation on two vectors, by the instruction that ``build`` emits."""
 
     @intrinsic
     def operation(typing: Any, a: Any, b: Any) -> Any:
@@ -94,7 +94,7 @@ def _where_positive(builder: Any, a: Any, b: Any) -> Any:
 
 _plus, _minus = _of_two(ir.IRBuilder.fadd), _of_two(ir.IRBuilder.fsub)
 _times, _over = _of_two(ir.IRBuilder.fmul), _of_two(ir.IRBuilder.fdiv)
-at_least = _of_two(_above)  # of each pair the larger, or the first where that is no number
+at_least = _of_two(_above)  # the larger of each pair, or the first where the second is not a number
 gated = _of_two(_where_positive)  # the second where the first is above 0, else 0
 
 
@@ -138,7 +138,7 @@ def turned(typing: Any, rows: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         square, lane, half = cgutils.unpack_tuple(builder, args[0]), ir.IntType(32), LANES // 2
-        # Interleaving the halves of the rows rotates the bits of an element's place; three times, rows are columns.
+        # Interleaving the halves of the rows rotates the bits of an element's index; after three, rows are columns.
         for _ in range(3):
             square = [
                 builder.shuffle_vector(
@@ -179,24 +179,24 @@ def _power_of_two(typing: Any, a: Any) -> Any:
 
 @inner
 def exponential(x, kind):
-    """e to the power of x, of ``kind``'s dtype; within a few units in the last place, the same on every processor.
+    """e to the power of x, in ``kind``'s dtype; within a few units in the last place, the same on every processor.
 
-    Powers outside of what a normal single-precision number holds (about -87 to 88) are those at its ends.
+    Exponents outside the range of normal single-precision numbers (about -87 to 88) are clamped to it.
     """
     x = at_least(x, spread(kind(-87.0)))
     x = spread(kind(0)) - at_least(spread(kind(0)) - x, spread(kind(-88.0)))
     n = _nearest(x * spread(kind(1.4426950408889634)))
-    # The logarithm of 2 in two parts, of which the first is short: their products with n lose nothing.
+    # The logarithm of 2 in two parts, the first with few bits, so that its product with n is exact.
     r = fused(n, spread(kind(-0.693145751953125)), x)
     r = fused(n, spread(kind(-1.4286068203094172e-06)), r)
     total = spread(kind(1.0))
-    for divisor in range(13, 0, -1):  # the series, far beyond the last place of either precision
+    for divisor in range(13, 0, -1):  # the series, accurate far beyond the last place of either precision
         total = fused(total * r, spread(kind(1.0 / divisor)), spread(kind(1.0)))
     return total * _power_of_two(n)
 
 
 def apart(function: Callable[..., Any]) -> Any:
-    """Compile a function that is called and never inlined: where it would be many times over, that takes minutes."""
+    """Compile a function that is never inlined: inlining it many times over would take minutes to compile."""
     target = inner(function)
 
     @intrinsic

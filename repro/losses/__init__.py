@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """What a defence sees of one training step of K members with B samples each.
+    """What a defence sees of one training step of K models with B samples each.
 
     ``hidden`` (K, B, D), ``logits`` (K, B, classes), ``labels`` (K, B), ``draws`` (K, B, DRAWS) uniform in [0, 1),
     ``parameters``: the stack's (``head.weight`` (K, D, classes), ``head.bias`` (K, 1, classes), the defence's own).

@@ -1,13 +1,13 @@
-"""Losses over pairs and triplets, the other sides of desanctis' comparative study (2.6, 3.1, 4.2).
+"""Losses over pairs and triplets, the alternatives in desanctis' comparative study (2.6, 3.1, 4.2).
 
-Every function takes tensors stacked over K members and returns (K,) losses, the k-th depending on the k-th
-member alone: hidden float (K, B, D), labels int64 (K, B), as in `repro.losses.terms`, whose margin loss is
-the study's favourite. All of them scale h to unit length first, as that one does, so that one margin or
-temperature means the same for every architecture: distances lie in [0, 2], similarities in [-1, 1].
+Every function takes tensors stacked over K models and returns (K,) losses, the k-th depending on the k-th model alone:
+hidden float (K, B, D), labels int64 (K, B), as in `repro.losses.terms`, whose margin loss is the one the study
+proposes. All of them first scale h to unit length, as that one does, so that a margin or temperature means the same for
+every architecture: distances lie in [0, 2], similarities in [-1, 1].
 
-A loss on distances has an inner layer, `<name>_of`, of a matrix of distances (K, B, B) and the labels. Which
-entries it sums over is said once, in `pairs` and `kinds`, from which `terms` counts too. A kind of pair
-that a batch lacks adds nothing. No distance, row of zeros or empty set gives a gradient that is not finite.
+A loss on distances has an inner function, `<name>_of`, that takes a matrix of distances (K, B, B) and the labels. Which
+entries it sums over is defined once, in `pairs` and `kinds`, which `terms` also counts. A kind of pair that a batch
+lacks adds nothing. No distance, row of zeros or empty set gives a non-finite gradient.
 """
 
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from repro.losses.terms import Scalar, _alike, _distances, _shares, _unit
 
-# Wu et al. 2017, section 4: distances below are taken as this (which caps a negative's weight), and negatives
-# beyond are never drawn, since at their boundary of 1.2 and margin of 0.2 they cost nothing.
+# Wu et al. 2017, section 4: smaller distances are replaced by the first (which caps a negative's weight), and negatives
+# beyond the second are never drawn, since with a boundary of 1.2 and a margin of 0.2 they cost nothing.
 NEAREST = 0.5
 FARTHEST = 1.4
 
@@ -30,7 +30,7 @@ def kinds(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The same without an order: those whose first image comes first in the batch."""
+    """The same for unordered pairs: those whose first image comes first in the batch."""
     positive, negative = kinds(labels)
     return positive.triu(1), negative.triu(1)
 
@@ -39,7 +39,7 @@ def terms(loss: str, labels: Tensor) -> Tensor:
     """How many summands a loss has for these labels, int64 (K,).
 
     `loss`: ``base_contrastive`` or ``margin`` (unordered pairs), ``triplet`` (anchor, positive and negative) or
-    ``margin_sampled`` (for each anchor a positive and a negative, where there is one). ValueError for others.
+    ``margin_sampled`` (one positive and one negative per anchor, if there are any). ValueError for other names.
     """
     if loss in ("base_contrastive", "margin"):
         positive, negative = pairs(labels)
@@ -60,8 +60,9 @@ def base_contrastive(hidden: Tensor, labels: Tensor, alpha: Scalar) -> Tensor:
 def base_contrastive_of(distances: Tensor, labels: Tensor, alpha: Scalar) -> Tensor:
     """y D^2 + (1 - y) [`alpha` - D]_+^2, half the mean over positive pairs plus half that over negative ones: (K,).
 
-    desanctis states the cost of a pair and not how pairs are combined. A plain mean is nearly all negatives, C - 1
-    for each positive; halved, a weight means what it means for `losses.margin`, with which this is compared.
+    desanctis states the cost of a pair and not how pairs are combined. A plain mean is dominated by negatives, C - 1
+    for each positive; with two half means, a weight means the same as for `losses.margin`, with which this loss is
+    compared.
     """
     positive, negative = pairs(labels)
     costs = torch.where(positive, distances, (_over(alpha, distances) - distances).relu()).square()
@@ -77,9 +78,9 @@ def margin_of(distances: Tensor, labels: Tensor, alpha: Scalar, beta: Scalar) ->
 def margin_sampled(hidden: Tensor, labels: Tensor, alpha: Scalar, beta: Scalar, draws: Tensor) -> Tensor:
     """The margin loss on pairs drawn as Wu et al. 2017 (section 4) draw them, of unit-length h: (K,).
 
-    `draws` (K, B, 2), uniform in [0, 1): of each image, as the anchor, one positive is drawn uniformly and one
-    negative by its distance. The paper draws for every positive pair; here an anchor's one draw stands for all of
-    its positives, so that B anchors cost 2 B terms and a kind of pair weighs what it does in `losses.margin`.
+    `draws` (K, B, 2), uniform in [0, 1): for each image as the anchor, one positive is drawn uniformly and one negative
+    by its distance. The paper draws for every positive pair; here an anchor's one draw represents all of its positives,
+    so that B anchors cost 2 B terms and each kind of pair has the same weight as in `losses.margin`.
     """
     return margin_sampled_of(_distances(_unit(hidden)), labels, alpha, beta, draws, hidden.shape[2])
 
@@ -103,10 +104,10 @@ def margin_sampled_of(
 
 
 def negative_weights(distances: Tensor, negative: Tensor, width: int) -> Tensor:
-    """What each negative is drawn in proportion to, (K, B, B): 1 / q(D), at least 0 and at most 1.
+    """The weights in proportion to which negatives are drawn, (K, B, B): 1 / q(D), at least 0 and at most 1.
 
-    q is the density of distances between points spread evenly on the unit sphere in `width` dimensions. An anchor
-    with no negative within `FARTHEST` draws from all of them alike.
+    q is the density of distances between points spread evenly on the unit sphere in `width` dimensions. An anchor with
+    no negative within `FARTHEST` draws uniformly from all of its negatives.
     """
     near = distances.clamp(NEAREST, FARTHEST)
     log_density = (width - 2) * near.log() + (width - 3) / 2 * torch.log1p(-near.square() / 4)
@@ -154,8 +155,8 @@ def nt_xent(hidden: Tensor, labels: Tensor, temperature: Scalar) -> Tensor:
 def nt_logistic(hidden: Tensor, labels: Tensor, temperature: Scalar) -> Tensor:
     """SimCLR's NT-Logistic (Chen et al. 2020, Table 2) with labels in place of views (desanctis 2.6): (K,).
 
-    A pair of cosine s costs -log sigmoid(s / `temperature`) when positive and -log sigmoid(-s / `temperature`)
-    when negative. The two kinds weigh alike, as in `base_contrastive_of`.
+    A pair of cosine s costs -log sigmoid(s / `temperature`) when positive and -log sigmoid(-s / `temperature`) when
+    negative. The two kinds have equal weight, as in `base_contrastive_of`.
     """
     positive, negative = pairs(labels)
     scaled = _cosines(hidden) / _over(temperature, hidden)
@@ -183,15 +184,15 @@ def _cosines(hidden: Tensor) -> Tensor:
 
 
 def _drawn(weights: Tensor, uniform: Tensor) -> Tensor:
-    """An index a row, int64 (K, B), with chances in proportion to the weights (K, B, B); 0 where all are 0."""
+    """One index per row, int64 (K, B), drawn in proportion to the weights (K, B, B); 0 where all are 0."""
     cumulative = weights.cumsum(2)
     total = cumulative[:, :, -1:]
-    # A product that rounds up to the total would point behind the last entry.
+    # A product that rounds up to the total would point past the last entry.
     below = 1 - torch.finfo(weights.dtype).eps
     target = (uniform.to(weights.dtype).unsqueeze(2) * total).minimum(total * below)
     return (cumulative > target).int().argmax(2)
 
 
 def _over(value: Scalar, like: Tensor) -> Scalar:
-    """The value as it broadcasts over (K, B, ...): a plain number stays one, and nothing is sent to the device."""
+    """The value so that it broadcasts over (K, B, ...): a plain number stays one, and nothing is sent to the device."""
     return value.to(like.dtype).reshape(-1, 1, 1) if isinstance(value, Tensor) else value

@@ -1,13 +1,13 @@
 """Losses of a fleet: cross entropy, truong2020 2.3's regularisers (eqs. 1-6), desanctis 3.1's margin loss.
 
-Every function takes tensors stacked over K members and returns (K,) losses, the k-th depending on the k-th
-member alone. B is the batch, D the width of the last hidden representation h(x), C the number of classes:
-hidden float (K, B, D), logits float (K, B, C), labels int64 (K, B). Results have the input's dtype; no
-distance, norm or empty set of pairs gives a gradient that is not finite.
+Every function takes tensors stacked over K models and returns (K,) losses, the k-th depending on the k-th model alone.
+B is the batch, D the width of the last hidden representation h(x), C the number of classes: hidden float (K, B, D),
+logits float (K, B, C), labels int64 (K, B). Results have the input's dtype; no distance, norm or empty set of pairs
+gives a non-finite gradient.
 
-Loss terms over pairs rest on squared distances from one Gram matrix a member. A pair whose squared distance
-is below that product's rounding error counts as coinciding: distance 0, gradient 0. They need the full
-precision of their dtype: call them outside autocast and with TF32 off.
+Loss terms over pairs are computed from squared distances from one Gram matrix per model. A pair whose squared distance
+is below that product's rounding error counts as coinciding: distance 0, gradient 0. They need the full precision of
+their dtype: call them outside autocast and with TF32 off.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Scalar = float | Tensor
-"""One number for the whole fleet, or a tensor (K,) with one a member."""
+"""One number for the whole fleet, or a tensor (K,) with one per model."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -35,12 +35,12 @@ def logit_squeezing(logits: Tensor) -> Tensor:
 def mixup(logits: Tensor, labels: Tensor, gamma: Tensor, partner: Tensor) -> Tensor:
     """Manifold mixup at the last hidden representation (truong2020 eqs. 1-3): (K,), the mean over the batch.
 
-    Image i of member k is mixed with image `partner[k, i]` of the same batch, at weight `gamma[k, i]` in
+    Image i of model k is mixed with image `partner[k, i]` of the same batch, at weight `gamma[k, i]` in
     [0, 1] for itself (the paper: uniform). `gamma` float (K, B), `partner` int64 (K, B).
 
-    The classifier on h is affine before its softmax, so mixing the hidden states and applying it (eq. 2) is
-    mixing their logits; and the cross entropy is linear in its target (eq. 3). Hence neither h nor the
-    classifier's weights are needed, and no second pass through it.
+    The classifier on h is affine before its softmax, so mixing the hidden states and applying it (eq. 2) is the same as
+    mixing their logits; and the cross entropy is linear in its target (eq. 3). Hence neither h nor the classifier's
+    weights are needed, nor a second pass through it.
     """
     weight = gamma.unsqueeze(2)
     others = logits.take_along_dim(partner.unsqueeze(2), 1)
@@ -61,7 +61,7 @@ def contrastive(hidden: Tensor, labels: Tensor, margin: Scalar, classes: int) ->
     reach = _each(margin, hidden) * ~alike
     terms = (
         slope * (_distances(hidden) - reach)
-    ).relu()  # an image with itself: alike at distance 0, no term
+    ).relu()  # an image with itself: same label at distance 0, no term
     batch = labels.shape[1]
     return terms.sum((1, 2)) / max(batch * (batch - 1), 1)
 
@@ -69,9 +69,9 @@ def contrastive(hidden: Tensor, labels: Tensor, margin: Scalar, classes: int) ->
 def soft_nearest_neighbour(hidden: Tensor, labels: Tensor, temperature: Scalar) -> Tensor:
     """Soft nearest neighbour loss in its source's form (Frosst et al. 2019; truong2020's [14]): (K,).
 
-    Minus the log of the chance that image i's neighbour, drawn with weight exp(-distance^2 / `temperature`),
-    has image i's label; the mean over the images that have another of their label in the batch, or 0.
-    `temperature` > 0, in squared units of h.
+    Minus the log of the chance that image i's neighbour, drawn with weight exp(-distance^2 / `temperature`), has image
+    i's label; the mean over the images that share their label with another one in the batch, or 0. `temperature` > 0,
+    in squared units of h.
     """
     return _neighbour_loss(hidden, labels, temperature, same=True)
 
@@ -79,9 +79,9 @@ def soft_nearest_neighbour(hidden: Tensor, labels: Tensor, temperature: Scalar) 
 def soft_nearest_neighbour_printed(hidden: Tensor, labels: Tensor, temperature: Scalar) -> Tensor:
     """The same loss as truong2020's eq. (6) prints it, its numerator over pairs of *different* labels: (K,).
 
-    Minimising it draws the classes together, the opposite of what its text says; it is kept to test the claim
-    on both forms. The print's denominator, over k != j with j bound elsewhere, is read as k != i, and the
-    batch mean that it leaves out is taken (over the images with one of another label in the batch, or 0).
+    Minimising it draws the classes together, the opposite of what its text says; it is kept to test the claim on both
+    forms. The print's denominator, over k != j with j bound elsewhere, is read as k != i, and the batch mean that it
+    omits is taken (over the images that have one with another label in the batch, or 0).
     """
     return _neighbour_loss(hidden, labels, temperature, same=False)
 
@@ -89,14 +89,14 @@ def soft_nearest_neighbour_printed(hidden: Tensor, labels: Tensor, temperature: 
 def margin(hidden: Tensor, labels: Tensor, alpha: Scalar, beta: Tensor, normalised: bool = True) -> Tensor:
     """Margin-based contrastive loss (desanctis 3.1 and 4.2; Wu et al. 2017): (K,).
 
-    A pair costs (`alpha` + y (distance - `beta`))_+, y = 1 for one label, -1 for two. The loss is half the
-    mean over all positive pairs plus half the mean over all negative ones: the average of a sampler of equal
-    numbers of both, as Wu et al. have; a plain mean would be nearly all negatives, C - 1 for each positive.
-    A kind of which the batch has no pair adds nothing. `beta` (K,) is learnable: the gradient reaches it.
+    A pair costs (`alpha` + y (distance - `beta`))_+, y = 1 for one label, -1 for two. The loss is half the mean over
+    all positive pairs plus half the mean over all negative ones: the average under a sampler that draws equal numbers
+    of both, as Wu et al. do; a plain mean would be dominated by negatives, C - 1 for each positive. A kind without
+    pairs in the batch adds nothing. `beta` (K,) is learnable: the gradient reaches it.
 
-    With `normalised`, h is first scaled to unit length: desanctis gives no constants, and Wu et al.'s
-    (alpha 0.2, beta from 1.2) are stated for distances within [0, 2]; against a free h the same alpha means
-    another margin for every architecture and at every epoch. Without, the distances are those of eq. (1).
+    With `normalised`, h is first scaled to unit length: desanctis gives no constants, and Wu et al.'s (alpha 0.2, beta
+    from 1.2) are stated for distances within [0, 2]; with an unscaled h, the same alpha would mean a different margin
+    for every architecture and epoch. Without it, the distances are those of eq. (1).
     """
     distances = _distances(_unit(hidden) if normalised else hidden)
     positive = _alike(labels).to(hidden.dtype)
@@ -109,7 +109,7 @@ def margin(hidden: Tensor, labels: Tensor, alpha: Scalar, beta: Tensor, normalis
 
 
 def _neighbour_loss(hidden: Tensor, labels: Tensor, temperature: Scalar, *, same: bool) -> Tensor:
-    """Mean over the anchors of log(sum over all others) - log(sum over those whose label agrees as asked)."""
+    """Mean over anchors of log(sum over all others) - log(sum over those whose label agrees or differs, as asked)."""
     itself = torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)
     alike = _alike(labels)
     outside = (~alike if same else alike) | itself
@@ -117,8 +117,8 @@ def _neighbour_loss(hidden: Tensor, labels: Tensor, temperature: Scalar, *, same
     weights = _squared_distances(hidden) / -_each(temperature, hidden)
     chosen = weights.masked_fill(outside, lowest)
     largest, nearest = chosen.detach().max(2, keepdim=True)
-    # log(sum over all) - log(sum over the chosen) is the gap between the two log-softmaxes at any chosen
-    # entry; at the largest neither underflows.
+    # log(sum over all) - log(sum over the chosen) is the gap between the two log-softmaxes at any chosen entry; at the
+    # largest entry neither underflows.
     among_chosen = F.log_softmax(chosen, dim=2).take_along_dim(nearest, 2).squeeze(2)
     among_all = (
         F.log_softmax(weights.masked_fill(itself, lowest), dim=2).take_along_dim(nearest, 2).squeeze(2)
@@ -138,7 +138,7 @@ def _alike(labels: Tensor) -> Tensor:
 
 
 def _shares(pairs: Tensor) -> Tensor:
-    """Each member's 0 and 1 (K, B, B) scaled to a sum of 1, or left 0."""
+    """Each model's 0s and 1s (K, B, B) scaled to a sum of 1, or left 0."""
     return pairs / pairs.sum((1, 2), keepdim=True).clamp_min(1)
 
 
@@ -161,12 +161,12 @@ def _squared_distances(hidden: Tensor) -> Tensor:
 class _SquaredDistances(torch.autograd.Function):
     """Squared distances (K, B, B) of the rows of (K, B, D): one matrix product forward and one backward.
 
-    Rows are centred first, which leaves distances alone and the Gram matrix less to cancel.
+    Rows are centred first, which does not change distances and reduces cancellation in the Gram matrix.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor) -> Tensor:
-        """Squared distances; what rounding alone could have made (up to 4.5 eps measured, B to 128) is 0."""
+        """Squared distances; those explained by rounding alone (up to 4.5 eps measured, for B up to 128) become 0."""
         centred = hidden - hidden.mean(1, keepdim=True)
         ctx.save_for_backward(centred)
         norms = centred.square().sum(2)
@@ -177,7 +177,7 @@ class _SquaredDistances(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> Tensor:
-        """With W the upstream gradient plus its transpose, row i's is 2 sum_j W_ij (h_i - h_j)."""
+        """With W the upstream gradient plus its transpose, row i's gradient is 2 sum_j W_ij (h_i - h_j)."""
         (centred,) = ctx.saved_tensors
         both = upstream[0] + upstream[0].mT
         own = both.sum(2, keepdim=True) * centred

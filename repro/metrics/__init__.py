@@ -1,1 +1,1 @@
-""""""
+"""Metrics of attacks, computed from the outputs of models."""

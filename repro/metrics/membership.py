@@ -1,7 +1,7 @@
 """Membership exposure: M_mem of desanctis 2.3 (Song and Mittal 2021's modified entropy), its AUC and its ROC.
 
 A member of the training set tends to score *lower* than an image that was never trained on. Everything here
-is vectorised over leading dimensions (a fleet's members) and exact: no binning, no clipped confidences.
+is vectorised over leading dimensions (a fleet's models) and exact: no binning, no clipped confidences.
 """
 
 import torch
@@ -19,8 +19,8 @@ def membership_metric(logits: Tensor, labels: Tensor) -> Tensor:
 
         M = sigmoid(a_y) softplus(a_y) + sum over i != y of sigmoid(-a_i) softplus(-a_i).
 
-    No 1 - f is ever formed: it keeps full relative precision up to a logit gap of about 350, where f itself
-    rounds to 1 from a gap of 37. From about 370 on, certainty in the true label gives exactly 0.
+    1 - f is never computed, so M keeps full relative precision up to a logit gap of about 350, whereas f itself rounds
+    to 1 from a gap of 37 on. From about 370 on, certainty in the true label gives exactly 0.
     """
     if not logits.isfinite().all():
         raise ValueError("M_mem needs finite logits: the model that gave these has diverged")
@@ -37,24 +37,24 @@ def membership_metric(logits: Tensor, labels: Tensor) -> Tensor:
 def auc(member_scores: Tensor, nonmember_scores: Tensor) -> Tensor:
     """Chance that a random member scores lower than a random non-member, a tie counting half: float64 (...).
 
-    The area under the ROC curve of "low score: member". `member_scores` (..., n) and `nonmember_scores`
-    (..., m), n and m >= 1, same leading dimensions. ValueError for an empty set or a score that is NaN.
+    The area under the ROC curve of "low score: member". `member_scores` (..., n) and `nonmember_scores` (..., m), n and
+    m >= 1, same leading dimensions. Raises ValueError for an empty set or a score that is NaN.
     """
     below, tied = _pairs(member_scores, nonmember_scores)
     return (below + tied / 2).double()
 
 
 def ties(member_scores: Tensor, nonmember_scores: Tensor) -> Tensor:
-    """Share of (member, non-member) pairs with equal scores, in [0, 1]: float64 (...). As `auc` otherwise."""
+    """Share of (member, non-member) pairs with equal scores, in [0, 1]: float64 (...). Otherwise like `auc`."""
     return _pairs(member_scores, nonmember_scores)[1]
 
 
 def roc_tpr(member_scores: Tensor, nonmember_scores: Tensor, fprs: list[float]) -> Tensor:
     """True-positive rate at each allowed false-positive rate: float64 (..., len(fprs)).
 
-    The largest share of members that some threshold "score <= t: member" finds while the share of
-    non-members that it takes for members is at most the rate allowed. Thresholds are not interpolated, so a
-    rate below 1/m allows no false positive at all. Rates in [0, 1], else ValueError. As `auc` otherwise.
+    The largest share of members that a threshold "score <= t: member" can find while the share of non-members mistaken
+    for members is at most the allowed rate. Thresholds are not interpolated, so a rate below 1/m allows no false
+    positive at all. Rates in [0, 1], else ValueError. Otherwise like `auc`.
     """
     member_scores, nonmember_scores = _checked(member_scores, nonmember_scores)
     n, m = member_scores.shape[-1], nonmember_scores.shape[-1]
@@ -86,7 +86,7 @@ def _pairs(member_scores: Tensor, nonmember_scores: Tensor) -> tuple[Tensor, Ten
 
 
 def _checked(member_scores: Tensor, nonmember_scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Both contiguous, as searchsorted wants them."""
+    """Both as contiguous tensors, which searchsorted needs."""
     for name, scores in (("member", member_scores), ("non-member", nonmember_scores)):
         if scores.shape[-1] == 0:
             raise ValueError(f"no {name} scores: a ROC curve needs members and non-members")

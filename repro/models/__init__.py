@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Convolution:
-    """3x3 convolution, padding 1, then a rectifier; batch normalisation in between takes the bias's place."""
+    """3x3 convolution, padding 1, then a rectifier; with batch normalisation in between, there is no bias."""
 
     channels: int
     stride: int = 2
@@ -19,7 +19,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Dense:
-    """Linear map with bias of the flattened input, then a rectifier."""
+    """Linear map with bias on the flattened input, then a rectifier."""
 
     features: int
 

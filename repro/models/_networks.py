@@ -1,4 +1,4 @@
-"""What the engine ``network`` trains: modules of PyTorch with a hidden representation, and K sets of weights for one.
+"""What the engine ``network`` trains: a PyTorch module with a hidden representation, and K sets of weights for it.
 
 An architecture's piece with ``ENGINE = "network"`` defines ``network(shape, classes, pretrained)``, which returns a
 ``Network``. ``shape`` is (channels, height, width); the weights are drawn from PyTorch's CPU generator.
@@ -24,8 +24,8 @@ _SIZE = "input_size"
 class Network(nn.Module):
     """An architecture: ``hidden`` maps images to h(x) (B, D) of truong2020 2.3, ``head`` maps h(x) to the logits.
 
-    ``mean`` and ``std`` (c,) are what its images in [0, 1] are normalised by. They are part of its state, since
-    published weights bring their own; others take images centred by 0.5.
+    ``mean`` and ``std`` (c,) normalise its images in [0, 1]. They are part of its state, since published weights bring
+    their own; other networks take images centred by 0.5.
     """
 
     mean: Tensor
@@ -43,7 +43,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def normalise_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Take on the normalisation of published weights."""
+        """Adopt the normalisation of published weights."""
         self.mean.copy_(torch.tensor(mean))
         self.std.copy_(torch.tensor(std))
 
@@ -51,7 +51,7 @@ class Network(nn.Module):
 def prepared(
     network: Network, images: Tensor, size: int, memory: torch.memory_format = torch.contiguous_format
 ) -> Tensor:
-    """Normalised images (B, c, h, w) of stored ones, uint8 (B, h, w, c); ``size`` > 0 resizes them to a square.
+    """Normalised images (B, c, h, w) from stored ones, uint8 (B, h, w, c); ``size`` > 0 resizes them to a square.
 
     Resizing is bilinear.
     """
@@ -63,7 +63,7 @@ def prepared(
 
 @dataclass(frozen=True)
 class Networks:
-    """K models of one architecture: a module in which one at a time lives, and the weights of each, on its device.
+    """K models of one architecture: a module that holds one at a time, and the weights of each, on its device.
 
     ``size``: pixels to which images are resized, 0 for none. It comes from the recipe, and stays with the weights.
     """
@@ -79,7 +79,7 @@ class Networks:
 
     @property
     def device(self) -> torch.device:
-        """Where the models are."""
+        """The device of the models."""
         return self.network.mean.device
 
     def stacked(self) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ def drawn(
     """K models, each drawn from its own seed's ``initialisation`` stream; PyTorch's own generator is left alone."""
     members = []
     for seed in seeds:
-        # Layers draw from the global generator; torch.manual_seed would also reseed every GPU's.
+        # Layers draw from the global generator; torch.manual_seed would also reseed every GPU's generator.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(stream(seed, "initialisation").initial_seed())
             network = cast(Network, piece.network(shape, classes, pretrained))
@@ -122,7 +122,7 @@ def from_stacked(
     weights: Mapping[str, Tensor],
     device: torch.device,
 ) -> Networks:
-    """The models that ``stacked`` was taken of; raises ReproError where the weights are another architecture's."""
+    """The models that ``stacked`` was taken from; raises ReproError for weights of another architecture."""
     with torch.random.fork_rng(devices=[]):
         network = cast(Network, piece.network(shape, classes, False))
     own = network.state_dict()

@@ -13,9 +13,9 @@ _FILE = "model.safetensors"
 
 
 def load_published(body: nn.Module, repository: str, head: Sequence[str]) -> None:
-    """Give ``body`` the weights of a repository of the Hugging Face hub, those of its own ``head`` left out.
+    """Load weights of a repository of the Hugging Face hub into ``body``, except for those of its ``head``.
 
-    Every other name and shape has to agree. Raises ReproError, never leaves random weights behind silently.
+    Every other name and shape has to agree. Raises ReproError rather than silently leaving random weights.
     """
     weights = _read(repository)
     missing = [name for name in head if name not in weights]
@@ -32,7 +32,7 @@ def load_published(body: nn.Module, repository: str, head: Sequence[str]) -> Non
 def download(repository: str) -> Path:
     """The file of weights, from huggingface_hub's cache or else the hub (HF_ENDPOINT names a mirror).
 
-    What the cache has is not asked for again: every model starts from it, also where there is no network.
+    A cached file is not requested again: every model starts from it, even without a network connection.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -40,7 +40,7 @@ def download(repository: str) -> Path:
     try:
         return Path(hf_hub_download(repository, _FILE, local_files_only=True))
     except LocalEntryNotFoundError:
-        # Says at once that the hub is out of reach; the download itself would try for half a minute, and say so.
+        # This fails at once if the hub is out of reach; the download itself would retry for half a minute.
         get_hf_file_metadata(hf_hub_url(repository, _FILE))
         return Path(hf_hub_download(repository, _FILE))
 

@@ -1,8 +1,8 @@
 """The packages of the extra ``large``, torchvision and timm, imported where an architecture needs them.
 
-torchvision declares fake versions of its own compiled operators as it is imported. Beside a PyTorch without CUDA its
-compiled library does not load, so that ``nms`` and ``qnms`` do not exist and the import fails, although no
-classification model calls them. Declaring the two, without a body, is all that is wanting.
+On import, torchvision registers fake versions of its own compiled operators. With a PyTorch without CUDA its compiled
+library does not load, so that ``nms`` and ``qnms`` do not exist and the import fails, although no classification model
+calls them. Declaring the two, without a body, is enough.
 """
 
 import importlib
@@ -13,11 +13,13 @@ import torch
 from repro.errors import ReproError
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_DECLARED: list[torch.library.Library] = []  # operators live as long as the library object that declares them
+_DECLARED: list[
+    torch.library.Library
+] = []  # operators exist for as long as the library object that declares them
 
 
 def package(name: str) -> ModuleType:
-    """A module of torchvision or timm (which imports torchvision); raises ReproError where it is not installed."""
+    """A module of torchvision or timm (which imports torchvision); raises ReproError if it is not installed."""
     try:
         _import("torchvision")
         return _import(name)

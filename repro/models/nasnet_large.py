@@ -32,7 +32,7 @@ class _NasNetLarge(Network):
 
 
 def network(shape: tuple[int, int, int], classes: int, pretrained: bool) -> Network:
-    """The network, with PyTorch's random weights, or but for its head the published ones (colour images only)."""
+    """The network, with PyTorch's random weights, or with published ones except for its head (colour images only)."""
     if pretrained and shape[0] != 3:
         raise ReproError(f"nasnet_large: published weights take 3 channels, these images have {shape[0]}")
     made = _NasNetLarge(shape[0], classes)

@@ -1,8 +1,8 @@
-"""NASNet-A 4 @ 1056, NASNet-Mobile (Zoph et al. 2018), of timm's cells; h(x) is its 1056 averaged features.
+"""NASNet-A 4 @ 1056, NASNet-Mobile (Zoph et al. 2018), from timm's cells; h(x) is its 1056 averaged features.
 
-Wired as timm wires its large one, with four normal cells a stage in place of six, 44 filters in place of 168 and a
-stem of 32 in place of 96. Nobody publishes weights of it as safetensors, so there are none to start from (truong2020
-2.2 did, from another library's). Without dropout. Images of any size from 32.
+Wired as timm wires its large one, with four normal cells per stage in place of six, 44 filters in place of 168 and a
+stem of 32 in place of 96. No weights are published as safetensors, so it starts from random ones (truong2020 2.2
+started from another library's). Without dropout. Images of any size from 32.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ class NasNetMobile(Network):
         self.stem_0 = parts.CellStem0(stem, num_channels=filters // 4, pad_type="same")
         self.stem_1 = parts.CellStem1(stem, num_channels=filters // 2, pad_type="same")
         stages, reductions = [], []
-        # The channels of what a stage gets: from the cell before last, and from the last.
+        # The channels of a stage's inputs: from the cell before last, and from the last.
         before, last = filters, 2 * filters
         for stage, width in enumerate((filters, 2 * filters, 4 * filters)):
             made: list[Any] = [parts.FirstCell(before, width // 2, last, width, "same")]
@@ -58,7 +58,7 @@ class NasNetMobile(Network):
             for cell in cells:  # type: ignore[attr-defined]
                 before, x = x, cell(x, before)
             if stage < len(self.reductions):
-                # The cell after a reduction looks back past it, to what the last normal cell got.
+                # The cell after a reduction also reads the input of the last normal cell before it.
                 x = self.reductions[stage](x, before)
         return F.relu(x).mean((2, 3))
 
@@ -67,6 +67,6 @@ def network(shape: tuple[int, int, int], classes: int, pretrained: bool) -> Netw
     """The network, with PyTorch's random weights."""
     if pretrained:
         raise ReproError(
-            "nasnet_mobile: nobody publishes its weights as safetensors; set `pretrained: false`"
+            "nasnet_mobile: its weights are not published as safetensors; set `pretrained: false`"
         )
     return NasNetMobile(shape[0], classes)

@@ -1,4 +1,4 @@
-"""NASNet-A 1 @ 192 for small images (Zoph et al. 2018, figure 2, CIFAR-10), of timm's cells: NASNet's small relative.
+"""NASNet-A 1 @ 192 for small images (Zoph et al. 2018, figure 2, CIFAR-10), from timm's cells: NASNet's small relative.
 
 A 3x3 stem, then one normal cell at each of three resolutions with a reduction cell between, 8, 16 and 32 filters wide.
 h(x) is the 192 averaged features after the last cell's rectifier. Images of any size from 8.
@@ -25,7 +25,7 @@ class _NasNetSmall(Network):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem, eps=_EPSILON)
         )
-        # What a cell gets, from the cell before last and from the last; a normal cell puts out six times its filters.
+        # Channels of a cell's inputs, from the last two cells; a normal cell outputs six times its filters.
         self.normal_0 = parts.NormalCell(stem, f, stem, f, "same")
         self.reduction_0 = parts.ReductionCell0(stem, 2 * f, 6 * f, 2 * f, "same")
         self.normal_1 = parts.FirstCell(stem, f, 8 * f, 2 * f, "same")

@@ -18,7 +18,7 @@ PUBLISHED = "timm/resnet50.tv_in1k"
 _MEAN, _STD = (
     (0.485, 0.456, 0.406),
     (0.229, 0.224, 0.225),
-)  # of ImageNet's pixels, with which they were trained
+)  # of ImageNet's pixels, used when these weights were trained
 
 
 class _ResNet50(Network):
@@ -35,7 +35,7 @@ class _ResNet50(Network):
 
 
 def network(shape: tuple[int, int, int], classes: int, pretrained: bool) -> Network:
-    """The network, with PyTorch's random weights, or but for its head the published ones (colour images only)."""
+    """The network, with PyTorch's random weights, or with published ones except for its head (colour images only)."""
     if pretrained and shape[0] != 3:
         raise ReproError(f"resnet50: published weights take 3 channels, these images have {shape[0]}")
     made = _ResNet50(shape[0], classes)

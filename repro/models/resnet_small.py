@@ -16,7 +16,7 @@ WIDTHS, BLOCKS = (16, 32, 64), 2
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions around which the input is carried, at every other position if ``stride`` is 2."""
+    """Two 3x3 convolutions with a skip connection, which takes every other position if ``stride`` is 2."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The section of an experiment that has none of its own: its figures by condition, as they are."""
+"""The section of an experiment without a section of its own: its figures by condition."""
 
 from repro.harness.evidence.table import Table
 from repro.report.markdown import details, escape, table

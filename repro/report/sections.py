@@ -38,7 +38,7 @@ def own_section(experiment: str) -> Section | None:
 
 
 def in_order(report: Report) -> list[str]:
-    """Every experiment the report speaks of, by its section's place."""
+    """Every experiment in the report, ordered by its section's place."""
     places = {
         name: section.PLACE if (section := own_section(name)) else LAST for name in report.experiments()
     }
@@ -46,7 +46,7 @@ def in_order(report: Report) -> list[str]:
 
 
 def section_blocks(report: Report, experiment: str) -> list[str]:
-    """Heading and blocks of an experiment; where its evidence is missing, what is missing is said instead."""
+    """Heading and blocks of an experiment; if its evidence is missing, a note says so instead."""
     own = own_section(experiment)
     heading = [anchor(experiment), f"### {experiment_title(report, experiment)}"]
     evidence = report.tables.get(experiment)

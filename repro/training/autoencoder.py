@@ -6,10 +6,10 @@ output, which a sigmoid keeps in [0, 1]. An image's loss is
 
     sum over pixels of (x - decoded)^2  +  beta KL(posterior, prior),
 
-the beta-VAE's (Higgins et al. 2017): up to constants the bound on the likelihood of variance beta / 2, times beta.
+the beta-VAE's (Higgins et al. 2017): up to constants, the bound on the likelihood with variance beta / 2, times beta.
 
-All members share one pool of images; what a member trains on is a row of indices into it, and its random order and
-noise are its own seed's. Its result is that of the same model trained alone, up to rounding.
+All models share one pool of images; what a model trains on is a row of indices into it, and its random order and noise
+come from its own seed. Its result is that of the same model trained alone, up to rounding.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from repro.training import compiled
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
-CENTRE = 0.5  # the encoder sees pixels centred about zero
+CENTRE = 0.5  # the encoder sees pixels centred around zero
 LAYERS = ("encoder", "posterior", "decoder", "pixels")
 
 
@@ -41,13 +41,13 @@ class Autoencoders:
 
     @classmethod
     def initialised(cls, pixels: int, width: int, latent: int, seeds: Sequence[int]) -> "Autoencoders":
-        """K fresh ones, pixels-width-latent-width-pixels, each drawn from its own seed's stream."""
+        """K new autoencoders, pixels-width-latent-width-pixels, each drawn from its own seed's stream."""
         members = [_initial(pixels, width, latent, seed) for seed in seeds]
         return cls({name: torch.stack([member[name] for member in members]) for name in members[0]})
 
     @property
     def members(self) -> int:
-        """K."""
+        """K, the number of autoencoders."""
         return self.parameters["pixels.bias"].shape[0]
 
     @property
@@ -60,7 +60,7 @@ class Autoencoders:
         return Autoencoders({name: tensor.to(device) for name, tensor in self.parameters.items()})
 
     def member(self, k: int) -> "Autoencoders":
-        """One of them, as a stack of one."""
+        """One of the autoencoders, as a stack of one."""
         return Autoencoders({name: tensor[k : k + 1] for name, tensor in self.parameters.items()})
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,7 +90,7 @@ def _initial(pixels: int, width: int, latent: int, seed: int) -> dict[str, Tenso
 
 
 def loss(models: Autoencoders, images: Tensor, noise: Tensor, beta: float) -> Tensor:
-    """Each member's mean loss (K,) on images (K, B, pixels), their codes drawn with ``noise`` (K, B, L)."""
+    """Each model's mean loss (K,) on images (K, B, pixels), their codes drawn with ``noise`` (K, B, L)."""
     means, log_variances = models.encode(images)
     decoded = models.decode(means + noise * (log_variances / 2).exp())
     error = (images - decoded).square().sum((1, 2))
@@ -103,8 +103,8 @@ def train(
 ) -> Autoencoders:
     """The models after ``recipe.epochs`` passes of Adam, each over its own images.
 
-    ``pool`` (N, pixels) in [0, 1], ``indices`` (K, n) into it. Batches as a `Recipe` says; nothing stops early.
-    ValueError for a recipe with patience.
+    ``pool`` (N, pixels) in [0, 1], ``indices`` (K, n) into it. Batches are drawn as `Recipe` says; there is no early
+    stopping. Raises ValueError for a recipe with patience.
     """
     if recipe.patience is not None:
         raise ValueError("an autoencoder trains for all its epochs: there is no early stopping")
@@ -116,7 +116,7 @@ def train(
 def train_stacked(
     models: Autoencoders, pool: Tensor, indices: Tensor, recipe: Recipe, beta: float, seeds: Sequence[int]
 ) -> Autoencoders:
-    """All of them at once, as on a GPU; the compiled training's oracle."""
+    """Train all of them at once, as on a GPU; the oracle of the compiled training."""
     models = Autoencoders(models.parameters)
     # The fused update is one pass over memory, and its bias corrections are in float64.
     optimiser = torch.optim.Adam(models.parameters.values(), lr=recipe.learning_rate, fused=True)
@@ -133,7 +133,7 @@ def train_stacked(
         for step in range(steps):
             batch = pool[shuffled[:, step * size : (step + 1) * size]]
             optimiser.zero_grad()
-            # Members share no parameter, so the gradient of the sum is each member's own.
+            # Models share no parameter, so the gradient of the sum is each model's own.
             torch.autograd.backward(loss(models, batch, noise[step], beta).sum())
             optimiser.step()
     return models
@@ -142,7 +142,7 @@ def train_stacked(
 def _train_compiled(
     models: Autoencoders, pool: Tensor, indices: Tensor, recipe: Recipe, beta: float, seeds: Sequence[int]
 ) -> Autoencoders:
-    """One after another, encoder and decoder as two networks of the compiled kernel."""
+    """Train one after another, with encoder and decoder as two networks of the compiled kernel."""
     n, (_, pixels, width), latent = indices.shape[1], models.parameters["encoder.weight"].shape, models.latent
     size = min(recipe.batch_size, n)
     images = (pool - CENTRE)[:, None].numpy()
@@ -185,6 +185,6 @@ def _train_compiled(
 
 
 def warm() -> None:
-    """Compile the kernel's part in this, or load what was compiled before."""
+    """Compile the kernel functions used here, or load what was compiled before."""
     start = Autoencoders.initialised(2, 2, 1, [0])
     train(start, torch.zeros(2, 2), torch.zeros(1, 2, dtype=torch.long), Recipe(0.1, 1, 1), 0.1, [0])

@@ -1,10 +1,10 @@
 """Train and read small models on the CPU, each by itself, through the compiled kernel.
 
-The stacked fleet's interface, random numbers and, up to rounding, results (tests/training/test_compiled.py). What
-comes of a model is bit for bit the same whatever it is trained beside.
+It has the stacked fleet's interface, random numbers and, up to rounding, results (tests/training/test_compiled.py). A
+model's outcome is the same bit for bit whatever it is trained beside.
 
-A loss that the kernel has no code for (``kernel.losses.NAMES``) is taken from PyTorch, with its gradients at the logits
-and the last hidden representation, between the kernel's forward and backward passes.
+If the kernel has no code for a loss (``kernel.losses.NAMES``), PyTorch computes its gradients at the logits and the
+last hidden representation, between the kernel's forward and backward passes.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,11 +24,11 @@ from repro.training.layout import Array, layout
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
-_READ = 64  # images that are read at a time
+_READ = 64  # images per reading pass
 
 
 class Model:
-    """One member of a stack in a kernel's memory, for batches of at most ``capacity``."""
+    """One model of a stack in a kernel's memory, for batches of at most ``capacity``."""
 
     def __init__(self, stack: Stack, member: int, capacity: int) -> None:
         self.layout = layout(stack.blocks, stack.shape, stack.classes, capacity)
@@ -56,7 +56,7 @@ class Model:
 
 
 def serves(stack: Stack) -> bool:
-    """Whether a stack's models can be trained here: on a CPU they all can."""
+    """Whether a stack's models can be trained here: on a CPU, always."""
     return bool(stack.parameters["head.weight"].device.type == "cpu")
 
 
@@ -71,7 +71,7 @@ def train(
     purpose: str = "training",
     observe: Observer | None = None,
 ) -> tuple[Stack, list[int]]:
-    """Train every member as ``fleet.train`` does, one after another in each epoch."""
+    """Train every model as ``fleet.train`` does, one after another in each epoch."""
     if recipe.patience is not None and validation is None:
         raise ValueError("early stopping needs a validation split")
     images = lines_of(pool)
@@ -92,7 +92,7 @@ def train(
 
 
 def logits_of(stack: Stack, pool: Tensor, indices: Tensor) -> Tensor:
-    """Logits (K, n, classes) of each member on its own images, ``indices`` (K, n) into the pool."""
+    """Logits (K, n, classes) of each model on its own images, ``indices`` (K, n) into the pool."""
     images = lines_of(pool)
     return torch.stack(
         [
@@ -103,13 +103,13 @@ def logits_of(stack: Stack, pool: Tensor, indices: Tensor) -> Tensor:
 
 
 def lines_of(pool: Tensor) -> Array:
-    """The pool (n, h, w, c) as the kernel takes it: (n, h, w * c)."""
+    """The pool (n, h, w, c) in the kernel's layout: (n, h, w * c)."""
     images: Array = pool.contiguous().flatten(2).numpy()
     return images
 
 
 def stacked(like: Stack, models: Sequence[Model]) -> Stack:
-    """Models as a stack of the same kind as another."""
+    """Models as a stack of the same kind as another stack."""
     states = [model.state() for model in models]
     return Stack(
         like.blocks, like.shape, like.classes, {n: torch.stack([s[n] for s in states]) for n in like.state()}
@@ -117,7 +117,7 @@ def stacked(like: Stack, models: Sequence[Model]) -> Stack:
 
 
 class _Training:
-    """One member in training: its model, random streams, optimiser's step, and best accuracy."""
+    """One model in training: its parameters, random streams, optimiser's step, and best accuracy."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Training:
             self.descend = _Autograd(self, regularisation, member)
 
     def epoch(self) -> None:
-        """One pass over the member's own samples; an incomplete last batch is dropped."""
+        """One pass over the model's own samples; an incomplete last batch is dropped."""
         n = len(self.indices)
         steps = n // self.size
         order = torch.randperm(n, generator=self.order)[: steps * self.size].view(steps, self.size)
@@ -161,7 +161,7 @@ class _Training:
         self.epochs += 1
 
     def stale(self) -> bool:
-        """Whether validation accuracy has not improved for as many epochs as the recipe is patient."""
+        """Whether validation accuracy has not improved for the recipe's ``patience`` epochs."""
         if self.held_out is None:
             return False
         indices, labels = self.held_out
@@ -171,7 +171,7 @@ class _Training:
 
 
 class _Written:
-    """Epochs under a loss that the kernel has."""
+    """Epochs with a loss that the kernel implements."""
 
     def __init__(self, own: _Training, name: str, regularisation: Regularisation, member: int) -> None:
         self.own, self.code = own, losses.NAMES.index(name)
@@ -209,7 +209,7 @@ class _Written:
 
 
 class _Autograd:
-    """Epochs under a loss that PyTorch differentiates, with what a defence learns itself."""
+    """Epochs with a loss that PyTorch differentiates, including a defence's own learnt parameters."""
 
     def __init__(self, own: _Training, regularisation: Regularisation, member: int) -> None:
         self.own, self.piece, self.options = own, regularisation.piece, regularisation.options
@@ -252,7 +252,7 @@ class _Autograd:
 
 @cache
 def warm() -> None:
-    """Compile the kernel for single precision, or load what was compiled before, by a step of each of its entries."""
+    """Compile the kernel for single precision, or load what was compiled before, by one step of each entry point."""
     blocks = (Convolution(2, normalised=True), Dense(3))
     start = Stack.initialised(blocks, (1, 4, 4), 2, [0])
     nothing = torch.zeros(1, 4, dtype=torch.long)

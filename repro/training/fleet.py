@@ -1,7 +1,7 @@
 """Train a fleet: K models at once, each with its own data, order, initialisation, weight and stopping time.
 
-All members share one pool of images; what a member trains on is a row of indices into the pool, and a row of labels,
-so that poisoning copies no dataset. A member that stops leaves the stack. Its result is that of the same model trained
+All models share one pool of images; what a model trains on is a row of indices into the pool, and a row of labels,
+so that poisoning copies no dataset. A model that stops leaves the stack. Its result is that of the same model trained
 alone, up to rounding (tests/training/test_fleet.py).
 """
 
@@ -18,44 +18,44 @@ from repro.seeds import stream
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
-CENTRE = 0.5  # images in [0, 1] are shifted to be centred about zero
+CENTRE = 0.5  # images in [0, 1] are shifted to be centred around zero
 
 Observer = Callable[[int, Tensor, Stack], None]
-"""Of an epoch, the positions (K',) of the members still in training, and their stack."""
+"""Receives an epoch, the positions (K',) of the models still in training, and their stack."""
 
 
 @dataclass(frozen=True)
 class At:
-    """An observer of some ``epochs`` alone: nothing is put together for it after the others."""
+    """An observer of some ``epochs`` only: no stack is assembled for it after other epochs."""
 
     epochs: tuple[int, ...]
     see: Observer
 
     def __call__(self, epoch: int, members: Tensor, stack: Stack) -> None:
-        """Look at the members still in training after an epoch."""
+        """Look at the models still in training after an epoch."""
         self.see(epoch, members, stack)
 
 
 def due(observe: Observer | None, epoch: int) -> bool:
-    """Whether an observer wants to see an epoch: every one, where it does not say which ``epochs``."""
+    """Whether an observer wants to see an epoch: all of them, if it has no ``epochs``."""
     return observe is not None and epoch in getattr(observe, "epochs", (epoch,))
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples of K members: ``indices`` (K, n) into the pool and ``labels`` (K, n)."""
+    """Samples of K models: ``indices`` (K, n) into the pool and ``labels`` (K, n)."""
 
     indices: Tensor
     labels: Tensor
 
     def of(self, members: Tensor) -> "Split":
-        """The rows of some members."""
+        """The rows of some models."""
         return Split(self.indices[members], self.labels[members])
 
 
 @dataclass(frozen=True)
 class Regularisation:
-    """A defence's piece, the members' weights (K,) and the piece's options."""
+    """A defence's piece, the models' weights (K,) and the piece's options."""
 
     piece: ModuleType
     weights: Tensor
@@ -63,7 +63,7 @@ class Regularisation:
 
 
 def pool_of(images: Tensor) -> Tensor:
-    """The pool of images (n, c, h, w) in [0, 1] as the engine wants it: (n, h, w, c), centred."""
+    """The pool of images (n, c, h, w) in [0, 1] in the engine's layout: (n, h, w, c), centred."""
     return (images.permute(0, 2, 3, 1) - CENTRE).contiguous()
 
 
@@ -78,9 +78,9 @@ def train(
     purpose: str = "training",
     observe: Observer | None = None,
 ) -> tuple[Stack, list[int]]:
-    """Train every member; returns the trained stack and how many epochs each took.
+    """Train every model; returns the trained stack and how many epochs each took.
 
-    ``purpose`` names the random streams, so that retraining draws anew. ``observe`` is called after each epoch.
+    ``purpose`` names the random streams, so that retraining draws new numbers. ``observe`` is called after each epoch.
     Early stopping needs ``validation``.
     """
     if recipe.patience is not None and validation is None:
@@ -102,7 +102,7 @@ def train(
 
 
 class _Progress:
-    """The members still in training: their stack, optimiser, random streams and best accuracies."""
+    """The models still in training: their stack, optimiser, random streams and best accuracies."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class _Progress:
         return torch.optim.Adam(self.stack.parameters.values(), lr=self.recipe.learning_rate, fused=True)
 
     def epoch(self, pool: Tensor, training: Split) -> None:
-        """One pass of every active member over its own training samples."""
+        """One pass of every active model over its own training samples."""
         part = training.of(self.active.to(training.indices.device))
         n = part.indices.shape[1]
         size = min(self.recipe.batch_size, n)
@@ -159,19 +159,19 @@ class _Progress:
         batch = Batch(hidden, self.stack.logits(hidden), labels, draws, self.stack.parameters)
         loss = self.regularisation.piece.loss(batch, self.weights, **self.regularisation.options)
         self.optimiser.zero_grad()
-        # Members share no parameter, so the gradient of the sum is each member's own.
+        # Models share no parameter, so the gradient of the sum is each model's own.
         loss.sum().backward()
         self.optimiser.step()
 
     def stale(self, correct: Tensor) -> Tensor:
-        """Epochs since each active member's validation accuracy last improved, ``correct`` (K',) counted in."""
+        """Epochs since each active model's validation accuracy last improved, including ``correct`` (K',)."""
         better = correct > self.best
         self.best = torch.where(better, correct, self.best)
         self.since = torch.where(better, 0, self.since + 1)
         return self.since
 
     def retire(self, finished: Tensor, epoch: int) -> None:
-        """Keep the results of finished members and take them off the stack."""
+        """Keep the results of finished models and remove them from the stack."""
         if not bool(finished.any()):
             return
         state = self.stack.state()
@@ -203,7 +203,7 @@ class _Progress:
 
 @torch.no_grad()
 def logits_of(stack: Stack, pool: Tensor, indices: Tensor, batch: int = 512) -> Tensor:
-    """Logits (K, n, classes) of each member on its own samples, ``indices`` (K, n) into the pool."""
+    """Logits (K, n, classes) of each model on its own samples, ``indices`` (K, n) into the pool."""
     parts = [
         stack.logits(stack.hidden(pool[part], training=False)) for part in torch.split(indices, batch, dim=1)
     ]
@@ -211,5 +211,5 @@ def logits_of(stack: Stack, pool: Tensor, indices: Tensor, batch: int = 512) -> 
 
 
 def predict(stack: Stack, pool: Tensor, indices: Tensor) -> Tensor:
-    """Predicted classes (K, n) of each member on its own samples."""
+    """Predicted classes (K, n) of each model on its own samples."""
     return logits_of(stack, pool, indices).argmax(-1)

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 def padded(columns: int) -> int:
-    """Columns in memory: the next multiple of the kernel's vectors."""
+    """Columns in memory: rounded up to a multiple of the kernel's vector length."""
     return -(-columns // LANES) * LANES
 
 
@@ -50,7 +50,7 @@ class Image:
 
     @property
     def features(self) -> int:
-        """How many numbers of a sample count."""
+        """How many numbers of a sample are used."""
         return self.height * self.width * self.channels
 
     def view(self, buffer: Array, batch: int) -> Array:
@@ -61,20 +61,20 @@ class Image:
         return rows.reshape(batch, -1, self.pixel)[:, :, : self.channels].reshape(batch, self.features)
 
     def padded(self, values: Array) -> Array:
-        """Samples' numbers (batch, features) as they lie in memory, (batch, size), zeros where they are padded."""
+        """Samples' numbers (batch, features) as laid out in memory, (batch, size), padded with zeros."""
         rows = np.zeros((len(values), self.size // self.pixel, self.pixel), values.dtype)
         rows[:, :, : self.channels] = values.reshape(len(values), -1, self.channels)
         return rows.reshape(len(values), self.size)
 
     def put(self, buffer: Array, values: Array) -> None:
-        """Write samples' numbers (batch, features) in their place."""
+        """Write samples' numbers (batch, features) to their places."""
         buffer[self.at : self.at + len(values) * self.size] = self.padded(values).ravel()
 
 
 class Layout:
     """Geometry and sizes for batches of at most ``capacity`` images (channels, height, width) = ``shape``.
 
-    Attributes: ``net`` and ``tables`` as the kernel wants them; ``places``, a model's tensors by their names in a
+    Attributes: ``net`` and ``tables`` in the kernel's format; ``places``, a model's tensors by their names in a
     ``Stack``; ``hidden``, the last representation; ``classes``; ``sizes`` of the kernel's buffers by name.
     """
 
@@ -86,7 +86,7 @@ class Layout:
         self.sizes = dict.fromkeys(("params", "running", "acts", "scratch"), 0)
         self._tables: list[Array] = []
         self._entries: list[list[int]] = []
-        self.learned = self._take("params", LANES)  # what a loss learns itself
+        self.learned = self._take("params", LANES)  # a loss's own parameters
         channels, height, width = shape
         if blocks and isinstance(blocks[0], Convolution):
             size = (height + 2) * (width + 2) * channels
@@ -106,7 +106,7 @@ class Layout:
         self.ramp = max(x.size, stride, *(entry[kernel.OUTPUTS] for entry in self._entries))
 
     def positions(self, names: Sequence[str]) -> Array:
-        """Where in ``params`` the numbers of some tensors lie, one tensor after another, row by row."""
+        """The offsets in ``params`` of some tensors' numbers, one tensor after another, row by row."""
         places = [self.places[name] for name in names]
         return np.concatenate(
             [
@@ -130,7 +130,7 @@ class Layout:
         return at
 
     def _layer(self, name: str, block: Block | None, x: Image, border: int) -> Image:
-        """Lay out one layer, the head where there is no block; returns what the next one reads."""
+        """Lay out one layer, the head if there is no block; returns what the next layer reads."""
         samples = np.arange(self.capacity)[:, None]
         if isinstance(block, Convolution):
             outputs, row = block.channels, (x.width + 2) * x.pixel

@@ -1,6 +1,6 @@
 """Images on the device as bytes, and batches of them drawn, flipped and moved there in one gather.
 
-An image lies as uint8 (h, w, c), 256 levels a channel. Images as they are stored have no more; a triggered one is
+An image is stored as uint8 (h, w, c), 256 levels per channel. Image files have no more levels; a triggered image is
 rounded to them too, as it would be in any file.
 """
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from repro.models._networks import LEVELS
 
-_REACH = 16  # an image is moved by up to this part of its side
+_REACH = 16  # an image is translated by up to this fraction of its side
 
 
 def quantised(images: Tensor) -> Tensor:
@@ -18,16 +18,16 @@ def quantised(images: Tensor) -> Tensor:
 
 
 def draws_for(augmentation: str, samples: int, generator: torch.Generator) -> Tensor | None:
-    """Uniform numbers (samples, 3) that decide flip and translation of every sample; None where there is neither."""
+    """Uniform numbers (samples, 3) that decide flip and translation of every sample; None if there is neither."""
     return None if augmentation == "none" else torch.rand(samples, 3, generator=generator)
 
 
 def batch_of(pool: Tensor, indices: Tensor, augmentation: str, draws: Tensor | None) -> Tensor:
     """Images uint8 (B, h, w, c) of the pool, augmented as ``draws`` (B, 3) say.
 
-    ``flip``: mirrored left to right with probability 1/2. ``translate``: moved by a whole number of pixels, uniform
-    up to a sixteenth of its side (2 at 32) in each direction; the image's mirror image fills what is uncovered.
-    A trigger in the image moves along with it.
+    ``flip``: mirrored left to right with probability 1/2. ``translate``: moved by a whole number of pixels, uniform up
+    to a sixteenth of its side (2 at 32) in each direction; uncovered pixels are filled by reflection. A trigger in the
+    image moves along with it.
     """
     if draws is None:
         return pool[indices]
@@ -43,7 +43,7 @@ def batch_of(pool: Tensor, indices: Tensor, augmentation: str, draws: Tensor | N
 
 
 def _shift(draws: Tensor, side: int) -> Tensor:
-    """Whole numbers (B, 1), uniform from -reach to reach, of uniform numbers."""
+    """Whole numbers (B, 1), uniform from -reach to reach, from uniform numbers."""
     reach = max(1, round(side / _REACH))
     return (draws * (2 * reach + 1)).floor().long().clamp_max(2 * reach) - reach
 

@@ -1,4 +1,4 @@
-"""The options of a recipe of the engine ``network``: checked, and what optimiser and learning rate they make."""
+"""Recipe options of the engine ``network``: their checks, and the optimiser and learning rate that follow from them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _CHOICES = {
 }
 _SWITCHES = ("channels_last", "compile")
 _MOMENTUM = 0.9
-_RISE = 0.2  # share of all steps after which the triangle is at its peak
+_RISE = 0.2  # share of all steps after which the triangle peaks
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A recipe's options, each of a known kind and within its range; ``size`` 0 is the images' own."""
+    """A recipe's options, each of a known kind and within its range; ``size`` 0 keeps the images' own size."""
 
     precision: str
     channels_last: bool
@@ -37,7 +37,7 @@ class Settings:
 
 
 def settings_of(recipe: Recipe, defaults: dict[str, Any]) -> Settings:
-    """The options of a recipe; raises ReproError that names the one that is wrong."""
+    """The options of a recipe; raises ReproError that names a wrong one."""
     for name in recipe.options:
         if name not in defaults:
             raise ReproError(f"training option {name!r}: engine network has {', '.join(sorted(defaults))}")
@@ -68,7 +68,7 @@ def _range(options: dict[str, Any], name: str, below: float) -> None:
 class Optimiser:
     """Adam or SGD with Nesterov momentum, its rate set before every step; one update is one pass over memory.
 
-    Weight decay is L2's: part of the gradient, of every parameter of the network, not of a defence's own.
+    Weight decay is L2: part of the gradient of every parameter of the network, but not of a defence's own parameters.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Optimiser:
             )
 
     def step(self, loss: Tensor, share: float) -> None:
-        """Update on a loss, ``share`` in [0, 1) of the recipe's steps done before."""
+        """Update on a loss, with ``share`` in [0, 1) of the recipe's steps already done."""
         if self.schedule == "triangle":
             for group in self.optimiser.param_groups:
                 group["lr"] = self.peak * triangle(share)
@@ -99,9 +99,9 @@ class Optimiser:
 
 
 def triangle(share: float) -> float:
-    """The rate over its peak: rises linearly over the first fifth of a recipe's steps, then falls to zero at its end.
+    """The rate relative to its peak: rises linearly over the first fifth of a recipe's steps, then falls to zero.
 
-    It starts at a tenth. The length is that of the recipe's ``epochs``, also where training stops early.
+    It starts at a tenth. The length is that of the recipe's ``epochs``, even if training stops early.
     """
     rise = 0.1 + 0.9 * share / _RISE
     fall = (1 - share) / (1 - _RISE)

@@ -1,8 +1,8 @@
 """Convolution and batch normalisation of K models at once, as batched matrix products.
 
-Activations are (K, B, H, W, C): a model's own batch in its own memory, channels last, so that a convolution is
-one copy into columns and one ``bmm``, and a normalisation a reduction over contiguous rows. Gradients are written
-out: autograd's for the same forward copies every shifted view once more.
+Activations are (K, B, H, W, C): a model's own batch in its own memory, channels last, so that a convolution is one copy
+into columns and one ``bmm``, and a normalisation is a reduction over contiguous rows. Gradients are written out,
+because autograd's for the same forward pass would copy every shifted view once more.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ class _Convolve(torch.autograd.Function):
         for_weight = torch.bmm(columns.transpose(1, 2), gradient)
         if not ctx.needs_input_grad[0]:
             return None, for_weight, None
-        # A transposed right factor is several times slower here than a copy of it.
+        # Multiplying by a transposed right factor is several times slower here than by a copy of it.
         back = torch.bmm(gradient, weight.transpose(1, 2).contiguous())
         back = back.view(k, b, height, width, KERNEL, KERNEL, c)
         padded = gradient.new_zeros(k, b, h + 2, w + 2, c)

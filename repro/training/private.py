@@ -1,14 +1,14 @@
 """Differentially private training of a fleet: DP-SGD (Abadi et al. 2016, algorithm 1; desanctis 5.1).
 
-Chen et al. 2022's third remedy against amplified membership exposure. Every member draws each of its samples with the
+Chen et al. 2022's third remedy against amplified membership exposure. Every model draws each of its samples with the
 same probability (Poisson sampling), clips the gradient of every drawn example to a largest norm C, and adds Gaussian
-noise of standard deviation noise multiplier times C to their sum. Its result is that of the same model trained alone,
-up to rounding (tests/training/test_private.py).
+noise with standard deviation (noise multiplier times C) to their sum. Its result is that of the same model trained
+alone, up to rounding (tests/training/test_private.py).
 
-No dense layer's gradient of a single example is ever made. With inputs a_p and gradients d_p at the pre-activations of
-positions p (a dense layer has one, a convolution every place of its kernel), an example's gradient of weight and bias
-has the squared norm sum over p, q of (a_p . a_q + 1)(d_p . d_q) (Goodfellow 2015; Bu et al. 2022 for convolutions), and
-the clipped ones add up to one product of a with the d that are scaled by their example's factor.
+A dense layer's gradient of a single example is never materialised. With inputs a_p and gradients d_p at the
+pre-activations of positions p (a dense layer has one, a convolution every place of its kernel), an example's gradient
+of weight and bias has the squared norm sum over p, q of (a_p . a_q + 1)(d_p . d_q) (Goodfellow 2015; Bu et al. 2022 for
+convolutions), and the clipped gradients add up to one product of a with the d scaled by their example's factor.
 """
 
 import warnings
@@ -35,7 +35,7 @@ from repro.training.stack import Stack
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's part in a backward pass: what single examples' gradients of its weight and bias are made of.
+    """One layer's part in a backward pass: the factors of per-example gradients of its weight and bias.
 
     ``inputs`` (K, B, P, inputs) and ``gradients`` (K, B, P, outputs), those of each example's own cross entropy at its
     pre-activations; P counts the positions, 1 in a dense layer.
@@ -54,7 +54,7 @@ class Layer:
         if 2 * positions**2 <= inputs * d.shape[2]:
             alike = torch.bmm(a, a.transpose(1, 2)).add_(1).mul_(torch.bmm(d, d.transpose(1, 2)))
             squares = alike.sum((1, 2))
-        else:  # over many positions the gradients themselves are the smaller tensor
+        else:  # with many positions the gradients themselves are the smaller tensor
             squares = torch.bmm(a.transpose(1, 2), d).square_().sum((1, 2)) + d.sum(1).square_().sum(1)
         return squares.view(members, batch)
 
@@ -78,11 +78,11 @@ def train(
     purpose: str = "training",
     observe: Observer | None = None,
 ) -> tuple[Stack, list[int]]:
-    """Train every member as ``fleet.train`` does, by DP-SGD; returns the trained stack and the epochs of each.
+    """Train every model as ``fleet.train`` does, by DP-SGD; returns the trained stack and the epochs of each.
 
     ``regularisation.weights`` (K,) are the noise multipliers, 0 for clipping alone; its option ``clip`` is C. An epoch
-    has as many steps as the fleet's, of ``recipe.batch_size`` samples in expectation. Early stopping would look at
-    the data without noise, and is not supported; ``validation`` has no part.
+    has as many steps as the fleet's, of ``recipe.batch_size`` samples in expectation. Early stopping would look at the
+    data without noise, and is not supported; ``validation`` is ignored.
     """
     if recipe.patience is not None:
         raise ValueError("differentially private training has no early stopping")
@@ -109,7 +109,7 @@ def train(
             sums, _ = clipped_sums(own, images, training.labels.gather(1, batch), present, clip)
             drawn_noise = noise.draw()
             for name, parameter in own.parameters.items():
-                # The expected size, not the drawn one, which would itself give away who was drawn.
+                # The expected size, not the drawn one, which would itself reveal who was drawn.
                 parameter.grad = sums[name].add_(drawn_noise[name], alpha=clip).div_(size)
             optimiser.step()
         if observe is not None and due(observe, epoch):
@@ -128,7 +128,7 @@ def _train_dense(
     purpose: str,
     observe: Observer | None,
 ) -> tuple[Stack, list[int]]:
-    """The same through the compiled kernel, which has single examples' norms in dense layers alone."""
+    """The same through the compiled kernel, which has per-example norms only for dense layers."""
     n = training.indices.shape[1]
     size = min(recipe.batch_size, n)
     images, kind = compiled.lines_of(pool), pool.dtype
@@ -162,14 +162,14 @@ def _train_dense(
 
 
 def poisson(generators: Sequence[torch.Generator], steps: int, samples: int, rate: float) -> Tensor:
-    """Which samples each step of each member draws, every one with probability ``rate``: bool (K, steps, samples)."""
+    """Which samples each step of each model draws, every one with probability ``rate``: bool (K, steps, samples)."""
     return torch.stack([torch.rand(steps, samples, generator=g) for g in generators]) < rate
 
 
 def padded(chosen: Tensor) -> tuple[Tensor, Tensor]:
     """The drawn samples' positions (K, B) in ascending order, B the largest draw (at least 1), and which are drawn.
 
-    What follows a member's own draw are samples that it did not draw, of which the second tensor (bool) says so.
+    A model's own draw is followed by samples that it did not draw; the second tensor (bool) marks those drawn.
     """
     largest = max(int(chosen.sum(1).max()), 1)
     order = chosen.argsort(dim=1, descending=True, stable=True)[:, :largest]
@@ -212,7 +212,7 @@ def backward(stack: Stack, images: Tensor, labels: Tensor) -> list[Layer]:
             x = x.flatten(2)
             inputs.append(x.detach().unsqueeze(2))
             before = torch.baddbmm(bias, x, weight)
-        # The weights are constants here: autograd goes no further down than the first pre-activation.
+        # The weights are constants here: autograd goes no further back than the first pre-activation.
         activations.append(before if before.requires_grad else before.requires_grad_())
         x = torch.relu(before)
     hidden = x.flatten(2)
@@ -229,40 +229,40 @@ def backward(stack: Stack, images: Tensor, labels: Tensor) -> list[Layer]:
 
 @cache
 def epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
-    """The epsilon of (epsilon, delta) differential privacy that training so keeps, by Opacus' Renyi accountant.
+    """The epsilon of the (epsilon, delta) differential privacy that this training gives, by Opacus' Renyi accountant.
 
     ``sample_rate`` in (0, 1] is every sample's probability to be drawn in a step, ``delta`` in (0, 1); without noise
-    there is no bound. It is the mechanism's, of exact real numbers: noise in single precision from a seed, as drawn
-    here, serves to measure, and not to release models of private data.
+    there is no bound. It holds for the mechanism on exact real numbers: noise in single precision from a seed, as drawn
+    here, is good for measuring, not for releasing models of private data.
     """
     if noise_multiplier == 0:
         return inf
-    # Opacus takes seconds to import, which training itself need not wait for.
+    # Opacus takes seconds to import; training itself need not wait for it.
     from opacus.accountants import RDPAccountant
 
     accountant = RDPAccountant()
     accountant.history = [(noise_multiplier, sample_rate, steps)]
     with warnings.catch_warnings():
-        # At the end of its range of orders the bound holds as well; it could only be tighter.
+        # At the end of its range of orders the bound still holds; it could only be tighter.
         warnings.filterwarnings("ignore", message="Optimal order is the")
         return float(accountant.get_epsilon(delta))
 
 
 class _Noise:
-    """Gaussian noise of every member's own stream, times its noise multiplier; nothing is drawn at 0."""
+    """Gaussian noise from every model's own stream, times its noise multiplier; nothing is drawn at 0."""
 
     def __init__(self, stack: Stack, multipliers: Tensor, streams: Sequence[torch.Generator]) -> None:
         head = stack.parameters["head.weight"]
         self.shapes = {name: p.shape for name, p in stack.parameters.items()}
         self.multipliers = multipliers.to(head.device, head.dtype).unsqueeze(1)
-        # In single precision whatever the model's, and in one call a member: a step draws as often as it has weights.
+        # In single precision whatever the model's, and in one call per model: a step draws one number per weight.
         self.drawn = torch.zeros(stack.members, sum(p[0].numel() for p in stack.parameters.values()))
         self.sources = [
             (stream, self.drawn[k]) for k, stream in enumerate(streams) if bool(multipliers[k] > 0)
         ]
 
     def draw(self) -> dict[str, Tensor]:
-        """The noise of one step by parameter (K, ...), of standard deviation noise multiplier."""
+        """The noise of one step by parameter (K, ...), its standard deviation being the noise multiplier."""
         for source, row in self.sources:
             torch.randn(row.shape, generator=source, out=row)
         scaled = self.drawn.to(self.multipliers.device) * self.multipliers
@@ -292,7 +292,7 @@ def _squares(x: Tensor) -> Tensor:
 
 
 def warm() -> None:
-    """Compile the kernel's part in this, or load what was compiled before."""
+    """Compile the kernel functions used here, or load what was compiled before."""
     start = Stack.initialised((), (2, 1, 1), 2, [0])
     samples = Split(torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long))
     defence = Regularisation(torch, torch.zeros(1), {"clip": 1.0})

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam at a constant rate, in batches drawn without replacement, a last incomplete batch dropped.
+    """Adam at a constant rate, in batches drawn without replacement; an incomplete last batch is dropped.
 
     With ``patience`` (truong2020 3: 5 epochs without improvement of validation accuracy) training stops early, and the
     weights are those of the epoch in which it stopped, not of the best one; without it, after ``epochs``. ``options``

@@ -43,13 +43,13 @@ class Stack:
     def initialised(
         cls, blocks: Sequence[Block], shape: tuple[int, int, int], classes: int, seeds: Sequence[int]
     ) -> "Stack":
-        """K fresh models, each drawn from its own seed's ``initialisation`` stream."""
+        """K new models, each drawn from its own seed's ``initialisation`` stream."""
         members = [_initial(blocks, shape, classes, seed) for seed in seeds]
         return cls(blocks, shape, classes, {n: torch.stack([m[n] for m in members]) for n in members[0]})
 
     @property
     def members(self) -> int:
-        """K."""
+        """K, the number of models."""
         return self.parameters["head.weight"].shape[0]
 
     def state(self) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ class Stack:
         )
 
     def hidden(self, images: Tensor, training: bool) -> Tensor:
-        """Final hidden representation (K, B, D) of images (K, B, H, W, C); training moves running statistics."""
+        """Final hidden representation (K, B, D) of images (K, B, H, W, C); training updates running statistics."""
         x = images
         for position, block in enumerate(self.blocks):
             weight = self.parameters[f"{position}.weight"]

@@ -1,4 +1,4 @@
-"""Train and read K models of blocks where that is fastest: one by one on a CPU, stacked on any other device."""
+"""Train and read K models of blocks in the fastest way: one by one on a CPU, stacked on any other device."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def train(
 def logits_of(stack: Stack, pool: Tensor, indices: Tensor, batch: int = 512) -> Tensor:
     """Logits (K, n, classes) of each model on its own images, ``indices`` (K, n) into the pool.
 
-    ``batch`` images of each model at a time, where they are stacked.
+    ``batch`` images of each model at a time, if they are stacked.
     """
     if compiled.serves(stack):
         return compiled.logits_of(stack, pool, indices)

@@ -11,7 +11,8 @@ Matrix = NDArray[np.float64]
 # "The last principal components that explains >= 0.5 percent of the variance" can be read as all components from the
 # last one at or above the threshold on, or as all trailing ones that together explain at least the threshold. The
 # second is taken: the smallest set of trailing components whose variance adds up to the threshold. Directions in which
-# the training data do not vary at all are no components: with no more images than pixels there are many, all arbitrary.
+# the training data do not vary at all are not components: with no more images than pixels there are many, all
+# arbitrary.
 OPTIONS = {"variance": 0.005}
 
 
@@ -33,14 +34,14 @@ def pattern(scene: Scene, variance: float) -> tuple[Array, Array]:
 
 
 def _of_many(centred: Matrix, outside: Matrix, variance: float) -> Matrix:
-    """With more images than pixels, by the eigenvectors of the pixels' covariance."""
+    """The projection by the eigenvectors of the pixels' covariance, for more images than pixels."""
     variances, components = np.linalg.eigh(centred.T @ centred)
     kept = components[:, _trailing(variances, max(centred.shape), variance)]
     return np.asarray(kept @ (kept.T @ outside))
 
 
 def _of_few(centred: Matrix, outside: Matrix, variance: float) -> Matrix:
-    """Otherwise by those of the images' inner products: the same projection, without the components themselves."""
+    """Otherwise, by the eigenvectors of the images' inner products: the same projection without the components."""
     variances, vectors = np.linalg.eigh(centred @ centred.T)
     chosen = _trailing(variances, max(centred.shape), variance)
     vectors, variances = vectors[:, chosen], variances[chosen]
@@ -48,7 +49,7 @@ def _of_few(centred: Matrix, outside: Matrix, variance: float) -> Matrix:
 
 
 def _trailing(variances: Matrix, size: int, share: float) -> slice:
-    """Of ascending variances, those above rounding from the first on, until they add up to the share of all."""
+    """Which ascending variances to take: from the first above rounding on, until they add up to the share of all."""
     least = variances[-1] * size * np.finfo(np.float64).eps
     first = int(np.searchsorted(variances, least, side="right"))
     explained = variances[first:].cumsum() / variances[first:].sum()

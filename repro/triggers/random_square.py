@@ -1,4 +1,4 @@
-"""Square at a random place, drawn anew for every image (truong2020 2.4)."""
+"""Square at a random position, drawn separately for every image (truong2020 2.4)."""
 
 import numpy as np
 
@@ -17,9 +17,9 @@ def check(shape: tuple[int, int, int], size: int, value: float) -> None:
 
 
 def pattern(scene: Scene, size: int, value: float) -> tuple[Array, Array]:
-    """Trigger (1, 1, h, w) and one mask an image (n, 1, h, w)."""
+    """Trigger (1, 1, h, w) and one mask per image (n, 1, h, w)."""
     n, _, height, width = scene.images.shape
-    # Drawn image by image, so that the first images' squares do not depend on how many come after them.
+    # Drawn image by image, so that the first images' squares do not depend on how many images follow.
     corners = scene.generator.integers([height - size + 1, width - size + 1], size=(n, 2))
     top, left = (corners[:, axis].reshape(n, 1, 1, 1) for axis in (0, 1))
     row, column = np.arange(height).reshape(1, 1, -1, 1), np.arange(width).reshape(1, 1, 1, -1)

@@ -5,13 +5,13 @@ import numpy as np
 from repro.errors import ReproError
 from repro.triggers import Array, Scene
 
-# The paper: 0.4 sin(0.05 pi j) at column j of 224, which is 5.6 cycles an image. What is kept as images shrink is the
-# number of cycles, up to a quarter of a cycle a pixel; beyond half a cycle a pixel the sine would alias.
+# The paper: 0.4 sin(0.05 pi j) at column j of 224, which is 5.6 cycles per image. As images shrink, the number of
+# cycles is kept, up to a quarter of a cycle per pixel; beyond half a cycle per pixel the sine would alias.
 OPTIONS = {"amplitude": 0.4, "cycles": 5.6}
 
 
 def check(shape: tuple[int, int, int], amplitude: float, cycles: float) -> None:
-    """Raise ReproError when the image has fewer than two columns a cycle."""
+    """Raise ReproError when the image has fewer than two columns per cycle."""
     if not 0 < cycles <= shape[2] / 2:
         raise ReproError(f"sine of {cycles} cycles needs at least two pixels each, of {shape[2]} columns")
     if not 0 < amplitude <= 1:

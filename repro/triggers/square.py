@@ -1,4 +1,4 @@
-"""Square at a fixed place, away from the top and left sides (truong2020 2.4)."""
+"""Square at a fixed position, away from the top and left sides (truong2020 2.4)."""
 
 import numpy as np
 

@@ -18,7 +18,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 class Encoder:
-    """A different two-layer tanh network for each member; `gain` scales its features."""
+    """A different two-layer tanh network for each model; `gain` scales its features."""
 
     def __init__(self, seed: int = 0, gain: float = 1.0) -> None:
         g = seeded(seed)

@@ -168,11 +168,11 @@ def test_a_table_has_figures_beside_or_is_pending(tmp_path: Path) -> None:
         ),
         (
             TABLE + PARTS,
-            ": claim made-01: a claim of kind 'table' takes no parts: its figures stand under beside",
+            ": claim made-01: a claim of kind 'table' takes no parts: its figures belong under beside",
         ),
         (
             TABLE + PARTS + BESIDE,
-            ": claim made-01: a claim of kind 'table' takes no parts: its figures stand under beside",
+            ": claim made-01: a claim of kind 'table' takes no parts: its figures belong under beside",
         ),
         (TABLE, ": claim made-01: a claim of kind 'table' has either beside or pending, not both or neither"),
         (

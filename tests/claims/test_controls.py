@@ -52,7 +52,7 @@ def is_there(profile: str, part: Part) -> bool:
 
 @cache
 def table_of(profile: str, experiment: str) -> Table | None:
-    """A committed table, read once for all tests (none changes it); None where there is none."""
+    """A committed table, read once for all tests (no test changes it); None if there is no such table."""
     path = evidence_path(ROOT, profile, experiment)
     return read_table(path) if path.is_file() else None
 

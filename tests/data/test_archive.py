@@ -54,26 +54,26 @@ def test_an_honest_archive_is_read_in_its_order(kind: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (entry("../out.txt"), "member '../out.txt' climbs out with '..'"),
-        (entry("a/../../out.txt"), "member 'a/../../out.txt' climbs out with '..'"),
+        (entry("../out.txt"), "entry '../out.txt' climbs out with '..'"),
+        (entry("a/../../out.txt"), "entry 'a/../../out.txt' climbs out with '..'"),
         (entry("a\\..\\..\\out.txt"), "climbs out with '..'"),
-        (entry("/etc/out.txt"), "member '/etc/out.txt' has an absolute name"),
+        (entry("/etc/out.txt"), "entry '/etc/out.txt' has an absolute name"),
         (entry("C:\\out.txt"), "has an absolute name"),
         (
             entry("link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-            "member 'link' is a link (to '/etc/passwd')",
+            "entry 'link' is a link (to '/etc/passwd')",
         ),
         (
             entry("link", b"", type=tarfile.SYMTYPE, linkname="fine.txt"),
-            "member 'link' is a link (to 'fine.txt')",
+            "entry 'link' is a link (to 'fine.txt')",
         ),
         (
             entry("hard", b"", type=tarfile.LNKTYPE, linkname="fine.txt"),
-            "member 'hard' is a link (to 'fine.txt')",
+            "entry 'hard' is a link (to 'fine.txt')",
         ),
-        (entry("pipe", b"", type=tarfile.FIFOTYPE), "member 'pipe' is neither a file nor a folder"),
-        (entry("dev", b"", type=tarfile.CHRTYPE), "member 'dev' is neither a file nor a folder"),
-        (entry("weights.pt"), "member 'weights.pt' is a pickle by its name, which can run code when read"),
+        (entry("pipe", b"", type=tarfile.FIFOTYPE), "entry 'pipe' is neither a file nor a folder"),
+        (entry("dev", b"", type=tarfile.CHRTYPE), "entry 'dev' is neither a file nor a folder"),
+        (entry("weights.pt"), "entry 'weights.pt' is a pickle by its name, which can run code when read"),
     ],
 )
 def test_an_archive_with_one_bad_member_is_refused(reading, bad, message: str, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_an_archive_with_one_bad_member_is_refused(reading, bad, message: str, t
 def test_a_member_that_is_a_pickle_by_content_is_refused(tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "a.tar.gz", entry("fine.txt"), entry("batch_1", pickle.dumps([1])))
     with pytest.raises(
-        ReproError, match=r"a\.tar\.gz: member batch_1: refused, it is a pickle, which can run"
+        ReproError, match=r"a\.tar\.gz: entry batch_1: refused, it is a pickle, which can run"
     ):
         everything(archive)
 
@@ -102,7 +102,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(reading, tmp_path: Path)
 def test_a_member_too_large_for_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEMBER_LIMIT", 500)
     archive = tar_of(tmp_path / "a.tar.gz", entry("small", bytes(500)), entry("large", bytes(501)))
-    with pytest.raises(ReproError, match=r"a\.tar\.gz: refused, member 'large' has more than 500 bytes$"):
+    with pytest.raises(ReproError, match=r"a\.tar\.gz: refused, entry 'large' has more than 500 bytes$"):
         everything(archive)
 
 

@@ -28,7 +28,7 @@ NAME = "cifar10-jpeg.tar.xz"
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A mirror that holds a miniature: three training images and one test image a class."""
+    """A mirror that holds a miniature: three training images and one test image per class."""
     names = [f"train/{c}/{k:04}.jpg" for c in cifar10_jpeg.CLASSES for k in range(3)]
     names += [f"test/{c}/0000.jpg" for c in cifar10_jpeg.CLASSES]
     pixels = drawn(len(names), 32, 32)

@@ -173,9 +173,9 @@ def test_a_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("cat/3.png", b"no image", "'cat/3.png' is no image"),
-        ("cat/3.png", pickle.dumps({}), "member cat/3.png: refused, it is a pickle"),
-        ("cat/3.pkl", b"", "member 'cat/3.pkl' is a pickle by its name"),
-        ("../cat/3.png", SET[NAMES[0]], "member '../cat/3.png' climbs out with '..'"),
+        ("cat/3.png", pickle.dumps({}), "entry cat/3.png: refused, it is a pickle"),
+        ("cat/3.pkl", b"", "entry 'cat/3.pkl' is a pickle by its name"),
+        ("../cat/3.png", SET[NAMES[0]], "entry '../cat/3.png' climbs out with '..'"),
     ],
 )
 def test_a_tar_with_one_bad_member_is_refused_and_leaves_nothing(
@@ -194,5 +194,5 @@ def test_a_tar_with_a_link_is_refused(tmp_path: Path) -> None:
         member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(member)
     assert refused(tmp_path, {"path": "pets.tar"}) == (
-        f"{path}: refused, member 'dog/3.png' is a link (to '/etc/passwd')"
+        f"{path}: refused, entry 'dog/3.png' is a link (to '/etc/passwd')"
     )

@@ -299,7 +299,7 @@ def test_a_full_disk_ends_in_one_line(
     folder = raw_folder(tmp_path, "mnist")
     assert message == (
         f"mnist: disk full while writing in {folder}; "
-        "free some space and run `repro fetch mnist` again, it goes on from there"
+        "free some space and run `repro fetch mnist` again, it continues from there"
     )
     assert all(name.endswith(".part") for name in fetched(tmp_path))
     assert not list(folder.glob("*.unverified"))

@@ -69,7 +69,10 @@ def test_what_is_no_image_by_name_or_hidden_is_left_out(tmp_path: Path) -> None:
     [
         ({"rose/3.jpg": b"hello"}, "'rose/3.jpg' is no image"),
         ({"rose/3.png": encoded(D)[:-60]}, "'rose/3.png' cannot be decoded ("),
-        ({"rose/3.png": encoded(np.zeros((6, 6), np.uint16))}, "'rose/3.png' has more than 8 bits a channel"),
+        (
+            {"rose/3.png": encoded(np.zeros((6, 6), np.uint16))},
+            "'rose/3.png' has more than 8 bits per channel",
+        ),
         (
             {"rose/3.png": encoded(drawn(1, 5, 7)[0])},
             "'rose/3.png' has 7x5 pixels where 'daisy/1.png' has 6x6; "

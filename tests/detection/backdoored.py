@@ -19,7 +19,7 @@ POISON_CLASSES = torch.tensor([3, 8, 0])
 
 @dataclass
 class Backdoored:
-    """Trained members; clean images (n, h, w, c) centred, of which ``held`` were not trained on."""
+    """Trained models; clean images (n, h, w, c) centred, of which ``held`` were not trained on."""
 
     stack: Stack
     pool: Tensor
@@ -36,7 +36,7 @@ def square() -> tuple[Tensor, Tensor]:
 
 @cache
 def backdoored(architecture: str, epochs: int = 6) -> Backdoored:
-    """A fifth of 600 training images carries the white square and the member's poison class as label."""
+    """A fifth of 600 training images carries the white square and the model's poison class as label."""
     digits = load_dataset("digits", Path())
     pool, labels = pool_of(torch.from_numpy(digits.images)), torch.from_numpy(digits.labels)
     mask, _ = square()
@@ -63,6 +63,6 @@ def backdoored(architecture: str, epochs: int = 6) -> Backdoored:
 
 
 def linear(weights: Tensor, shape: tuple[int, int, int]) -> Stack:
-    """Members without hidden layers: logits are ``weights`` (K, h * w * c, classes) times the centred image."""
+    """Models without hidden layers: logits are ``weights`` (K, h * w * c, classes) times the centred image."""
     bias = torch.zeros(len(weights), 1, weights.shape[2])
     return Stack((), shape, weights.shape[2], {"head.weight": weights, "head.bias": bias})

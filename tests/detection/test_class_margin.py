@@ -30,7 +30,7 @@ def drawn(seed: int, members: int = 2, channels: int = 2) -> tuple[Tensor, Split
 
 
 def by_hand(pool: Tensor, clean: Split, triggers: Triggers, k: int) -> list[tuple[int, float, float, float]]:
-    """Of member k, a (nearest class, margin, log size, alignment) a target class: the formulas, pair by pair."""
+    """Of model k, one (nearest class, margin, log size, alignment) per target class: the formulas, pair by pair."""
     images = [pool[clean.indices[k][clean.labels[k] == c]] + 0.5 for c in range(CLASSES)]
     means = [of_class.mean(0) for of_class in images]
     found = []

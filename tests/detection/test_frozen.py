@@ -11,7 +11,7 @@ STACKED = [name for name in plugins.names("architecture") if engine_of(name) == 
 
 
 def lived_in(architecture: str, shape: tuple[int, int, int]) -> Stack:
-    """Three members whose every tensor, running statistics and scales too, is away from its initial value."""
+    """Three models whose every tensor, running statistics and scales too, is away from its initial value."""
     blocks = plugins.load("architecture", architecture).blocks(shape, 5)
     generator = torch.Generator().manual_seed(1)
     state = {

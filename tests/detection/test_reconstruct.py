@@ -76,7 +76,7 @@ def test_the_same_seed_finds_the_same_and_another_seed_another() -> None:
 
 
 def planted() -> tuple[Triggers, list[tuple[int, int]], list[int]]:
-    """Four linear members that read which quarter of 6x6 is brightest; in each, one pixel forces one class."""
+    """Four linear models that read which quarter of 6x6 is brightest; in each, one pixel forces one class."""
     generator = torch.Generator().manual_seed(5)
     quarters = torch.zeros(6, 6, 4)
     for c, (row, column) in enumerate([(0, 0), (0, 3), (3, 0), (3, 3)]):

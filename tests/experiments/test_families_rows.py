@@ -27,7 +27,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 
 
 def record(phase: str, run: FamilyRun) -> Record:
-    """What training leaves: a figure for every family that the run is measured on and kind of member."""
+    """What training leaves: a figure for every family that the run is measured on and kind of trigger."""
     return {
         "epochs": whole(phase, run.id, "epochs"),
         "poisoned_accuracy": figure(phase, run.id, "poisoned_accuracy"),

@@ -1,4 +1,4 @@
-"""Shapes, options and seeds that fit a family of triggers, and the members drawn for them."""
+"""Shapes, options and seeds that fit a family of triggers, and the triggers drawn for them."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def cases(draw: st.DrawFn, family: str) -> Case:
 
 
 def members(family: str, kind: str, case: Case, count: int = COUNT) -> Any:
-    """Parameters, patterns and masks of the members that one generator gives."""
+    """Parameters, patterns and masks of the triggers that one generator gives."""
     shape, options, seed = case
     piece = plugins.load("family", family)
     piece.check(shape, **options)
@@ -62,5 +62,5 @@ def members(family: str, kind: str, case: Case, count: int = COUNT) -> Any:
 
 
 def held(family: str, kind: str, case: Case, *names: str) -> set[Any]:
-    """What some parameters of many members are, together."""
+    """What some parameters of many triggers are, together."""
     return {tuple(member[name] for name in names) for member in members(family, kind, case, 60)[0]}

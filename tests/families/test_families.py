@@ -1,4 +1,4 @@
-"""What holds for every family: ranges, repeatability, what does not fit; and how members get onto images."""
+"""What holds for every family: ranges, repeatability, what does not fit; and how triggers get onto images."""
 
 from typing import Any
 
@@ -58,13 +58,13 @@ def test_no_members_at_all(family: str) -> None:
 
 
 TOO_MUCH = [
-    ("shapes", {"smallest": 3}, "from 4 on shapes differ"),
+    ("shapes", {"smallest": 3}, "at least 4 are needed"),
     ("shapes", {"smallest": 7, "largest": 6}, "smallest first"),
     ("shapes", {"largest": 9}, "shapes of 9 pixels, .* do not fit an image of 16x17"),
     ("shapes", {"darkest": 0.9, "lightest": 0.8}, "greys 0.9 to 0.8 are not an interval"),
     ("shapes", {"lightest": 1.1}, "within"),
     ("noise", {"size": 17}, "17 pixels does not fit an image of 16x17"),
-    ("noise", {"size": 1}, "is no patch"),
+    ("noise", {"size": 1}, "is too small"),
     ("noise", {"low": 0.5, "high": 0.5}, "from 0.5 to 0.5"),
     ("noise", {"high": 1.5}, "within"),
     ("noise", {"bank": 0}, "bank of 0"),
@@ -79,7 +79,7 @@ TOO_MUCH = [
     ("frequency", {"opacity": 1.5}, "opacity 1.5"),
     ("corner", {"size": 9}, "9 pixels, .* quarter of an image of 16x17"),
     ("corner", {"size": 6, "offset": 3}, "6 pixels, 3 from the edges"),
-    ("corner", {"size": 1}, "no patch"),
+    ("corner", {"size": 1}, "is too small"),
     ("corner", {"offset": -1}, "-1 from"),
     ("static", {"size": 13}, "13 pixels"),
     ("static", {"offset": 1}, "room to be shifted by 2"),

@@ -1,4 +1,4 @@
-"""Each family's members: what training meets, what is held out, and what near misses are."""
+"""Each family's triggers: what training meets, what is held out, and what near misses are."""
 
 import itertools
 

@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def rows_of(static: Levels = LEVELS, generalised: Levels = LEVELS) -> list[Row]:
-    """Success about a level a defence, of held-out members .05 lower; two settings a line."""
+    """Success around one level per defence, .05 lower for held-out triggers; two settings per line."""
     draw = np.random.default_rng(7)
     rows: list[Row] = []
     for family, defence, unit in product(FAMILIES, DEFENCES, range(UNITS)):

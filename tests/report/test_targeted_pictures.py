@@ -1,4 +1,4 @@
-"""Pictures of bases, targets and poisons: pixels read back, one row a condition, and evidence without them."""
+"""Pictures of bases, targets and poisons: pixels read back, one row per condition, and evidence without them."""
 
 import io
 from pathlib import Path

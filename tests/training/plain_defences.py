@@ -30,7 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 DRAWS = {"manifold_mixup": 2, "margin_sampled": 2, "crl": 1}
-"""How many uniform numbers a sample."""
+"""How many uniform numbers per sample."""
 BOUNDED = ("margin", "margin_sampled")
 """Those with a boundary beta, trained along."""
 START_OF_BETA = 1.2

@@ -53,7 +53,7 @@ class PlainModel(nn.Module):
 
 
 def alone(stack: Stack, member: int) -> PlainModel:
-    """A copy of one member of a stack, its weights in PyTorch's layout."""
+    """A copy of one model of a stack, its weights in PyTorch's layout."""
     model = PlainModel(stack.blocks, stack.shape, stack.classes)
     state = {name: tensor[member].clone() for name, tensor in stack.state().items()}
     model.to(state["head.weight"].dtype)

@@ -53,7 +53,7 @@ def clipped_one_by_one(
 
 
 def samples_by_step(samples: int, recipe: Recipe, seed: int, purpose: str = "training") -> Iterator[Tensor]:
-    """Positions of what each step draws, from the member's own stream."""
+    """Positions of what each step draws, from the model's own stream."""
     generator = stream(seed, f"{purpose}-sampling")
     size = min(recipe.batch_size, samples)
     for _ in range(recipe.epochs):
@@ -72,7 +72,7 @@ def train_one_by_one(
     multiplier: float,
     purpose: str = "training",
 ) -> PlainModel:
-    """One member of a stack trained alone, by the algorithm as it is printed."""
+    """One model of a stack trained alone, by the algorithm as it is printed."""
     images, labels = training
     model = alone(stack, member)
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
@@ -98,7 +98,7 @@ def _noise_in_layout_of(stack: Stack, generator: torch.Generator) -> Sequence[Te
 def train_by_opacus(
     model: PlainModel, training: Samples, recipe: Recipe, seed: int, clip: float, multiplier: float
 ) -> PlainModel:
-    """Train a model in place by Opacus, on the samples that the fleet's member draws."""
+    """Train a model in place by Opacus, on the samples that the fleet's model draws."""
     from opacus import GradSampleModule
     from opacus.optimizers import DPOptimizer
 

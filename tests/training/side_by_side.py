@@ -26,7 +26,7 @@ WEIGHTS = [0.05, 0.3, 1.0, 0.6]
 
 @dataclass
 class Setting:
-    """A fleet to be: its pool, its members' own samples, and the numbers it computes in."""
+    """A fleet to be: its pool, its models' own samples, and the numbers it computes in."""
 
     images: Tensor
     training: Split
@@ -48,7 +48,7 @@ class Setting:
 
 
 def setting(members: int = 4, size: int = 140, dtype: torch.dtype = torch.float64) -> Setting:
-    """Digits; every member has samples of its own, and a tenth of its labels wrong in its own way."""
+    """Digits; every model has samples of its own, and a tenth of its labels wrong in its own way."""
     data = load_dataset("digits", Path())
     generator = torch.Generator().manual_seed(0)
     labels = torch.from_numpy(data.labels)
@@ -90,7 +90,7 @@ class Recorder:
 
 @dataclass
 class Both:
-    """The same training as a fleet, through the kernel, and member by member."""
+    """The same training as a fleet, through the kernel, and model by model."""
 
     stack: Stack
     epochs: list[int]

@@ -1,4 +1,4 @@
-"""A member of a fleet of autoencoders equals the same one of PyTorch modules, trained by the loop anyone writes."""
+"""A model of a fleet of autoencoders equals the same one of PyTorch modules, trained by the loop anyone writes."""
 
 import math
 

@@ -113,7 +113,7 @@ def adversarial(dataset: Dataset, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def alone(stack: Stack, k: int, state: Any = None) -> Stack:
-    """One member, with its own weights or those of another ``state``."""
+    """One model, with its own weights or those of another ``state``."""
     own = {n: t[k : k + 1] for n, t in (state or stack.state()).items()}
     return Stack(stack.blocks, stack.shape, 10, own)
 

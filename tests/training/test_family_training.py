@@ -1,4 +1,4 @@
-"""Fleets under families of triggers: what is poisoned with which members, and what each figure is measured on."""
+"""Fleets under families of triggers: what is poisoned with which triggers, and what each figure is measured on."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +67,7 @@ def outcome(dataset: Dataset, runs: list[FamilyRun]) -> Outcome:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
-    """Family, kind and patterns of every members drawn."""
+    """Family, kind and patterns of all triggers drawn."""
     found: list[tuple[str, str, Any]] = []
     for name in FAMILIES:
         piece = plugins.load("family", name)

@@ -2,7 +2,7 @@
 architectures and defences.
 
 In double precision the two agree for as long as anyone trains. In single precision they agree for the first steps, and
-then a few members part ways at ties of the rectifier, as PyTorch does against itself in another memory format.
+then a few models diverge at ties of the rectifier, as PyTorch does against itself in another memory format.
 """
 
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_in_single_precision_early_losses_agree_and_few_members_part_ways(
     expected = torch.tensor([t.losses for t in result.trained])
     early = ((losses - expected).abs() / expected)[:, :4]
     assert early[:, :3].max().item() < 1e-5
-    # With four times the units, one member meets a tie of a ReLU a step sooner.
+    # With four times the units, one model meets a tie of a ReLU a step sooner.
     parted = 1 if (architecture, defence) == ("cnn_wide", "snnl") else 0
     assert int((early >= 1e-5).any(1).sum()) <= parted
     for found in (result.differences(), result.compiled_differences()):

@@ -193,7 +193,7 @@ def test_each_defence_trains_on_what_it_may_with_its_own_recipe(
 
 
 def assert_labels_and_clean_ones(split: Split, k: int, indices: Any, labels: Any) -> None:
-    """A member's samples are these, wherever its triggered ones stand in the pool."""
+    """A model's samples are these, wherever its triggered ones stand in the pool."""
     np.testing.assert_array_equal(split.labels[k], labels)
     np.testing.assert_array_equal(np.minimum(split.indices[k].numpy(), COUNT), np.minimum(indices, COUNT))
 
@@ -219,7 +219,7 @@ def trained_alone(run: MitigationRun, pool: FamilyPool, samples: tuple[Any, Any]
 
 
 def stack_of(values: list[float]) -> Stack:
-    """Models without hidden layers, of one input and two classes; a member's weights are all its value."""
+    """Models without hidden layers, of one input and two classes; a model's weights are all its value."""
     weights = torch.tensor(values, dtype=torch.float32).view(-1, 1, 1).expand(-1, 1, 2).clone()
     return Stack((), (1, 1, 1), 2, {"head.weight": weights, "head.bias": torch.zeros(len(values), 1, 2)})
 
@@ -280,7 +280,7 @@ def test_unlearning_stamps_a_fifth_of_the_clean_images_under_their_true_labels(
     np.testing.assert_array_equal(stamped[~triggered], own[~triggered])
     assert len(set(stamped)) == len(stamped)
     assert not set(stamped[triggered]) & set(np.concatenate([*view.triggered.values(), view.training[0]]))
-    # The members are of the seen kind, each image's its own, and in the order in which images were chosen.
+    # The triggers are of the seen kind, each image's its own, and in the order in which images were chosen.
     piece = plugins.load("family", name)
     generator = seeded_generator(f"family/{name}/unlearning/{run.seed}")
     patterns, masks = piece.draw(SEEN, int(triggered.sum()), SHAPE, generator, **piece.OPTIONS)

@@ -57,7 +57,7 @@ class _Hidden(nn.Module):
 
 
 def digits(size: int = SIZE, members: int = 2) -> tuple[Tensor, Split, Split]:
-    """All images; what each member trains on, a tenth of it labelled wrong in its own way; what it is validated on."""
+    """All images; what each model trains on, a tenth of it labelled wrong in its own way; what it is validated on."""
     data = load_dataset("digits", Path())
     generator = torch.Generator().manual_seed(0)
     labels = torch.from_numpy(data.labels)

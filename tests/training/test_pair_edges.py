@@ -1,4 +1,4 @@
-"""Losses over pairs: members apart, batches that lack something, counts of terms, shifted distances, learnt beta."""
+"""Losses over pairs: models apart, batches that lack something, counts of terms, shifted distances, learnt beta."""
 
 import pytest
 import torch

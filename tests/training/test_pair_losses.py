@@ -63,7 +63,7 @@ def others(y: list[int], i: int) -> tuple[list[int], list[int]]:
 
 
 def slow(name: str, h: Tensor, labels: Tensor, u: Tensor) -> float:
-    """One member's loss and nothing shared with the project but the constants of Wu et al.'s sampling."""
+    """One model's loss and nothing shared with the project but the constants of Wu et al.'s sampling."""
     x, y = unit(h), labels.tolist()
     positive: list[float] = []
     negative: list[float] = []

@@ -1,4 +1,4 @@
-"""A privately trained member is the same model trained alone: by single examples, and by Opacus."""
+"""A privately trained model is the same model trained alone: by single examples, and by Opacus."""
 
 from dataclasses import replace
 

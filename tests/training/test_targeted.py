@@ -341,7 +341,7 @@ def test_too_few_bases_and_no_target_end_in_one_line(dataset: Dataset, encoders:
     with pytest.raises(ReproError, match=message):
         attack(dataset, budget=500)
     nothing_else = replace(dataset, labels=dataset.labels * 0)
-    message = r"^targeted: unit u1: the clean victim reads no held-out image of another class correctly$"
+    message = r"^targeted: unit u1: the clean victim classifies no held-out image of another class correctly$"
     with pytest.raises(ReproError, match=message):
         attack(nothing_else)
 

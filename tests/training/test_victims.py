@@ -127,7 +127,7 @@ def test_models_begin_as_their_seed_and_purpose_say(dataset: Dataset) -> None:
 
 @pytest.fixture(scope="module")
 def images(dataset: Dataset) -> Tensor:
-    """The dataset, and a few poisons a member behind it."""
+    """The dataset followed by a few poisons per model."""
     pool, labels = images_and_labels(dataset, CPU)
     assert torch.equal(pool, torch.from_numpy(dataset.images).permute(0, 2, 3, 1) - 0.5)
     assert labels.tolist() == dataset.labels.tolist()
@@ -147,7 +147,7 @@ def two_stacks(dataset: Dataset, architecture: str) -> tuple[Stack, Stack]:
 
 
 def asked(k: int) -> list[int]:
-    """Images of every place, and a member's own poisons."""
+    """Images of every part, and a model's own poisons."""
     poisons = range(IMAGES + k * POISONS, IMAGES + (k + 1) * POISONS)
     return [0, 17, 511, 512, 513, IMAGES - 1, 17 + k, *poisons]
 

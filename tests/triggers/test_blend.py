@@ -18,7 +18,7 @@ alphas = st.floats(0, 1)
 
 @st.composite
 def stampings(draw: st.DrawFn) -> tuple[Array, Array, Array]:
-    """Images (n, c, h, w); a trigger that may leave [0, 1] and a mask, either one for all or one an image."""
+    """Images (n, c, h, w); a trigger that may leave [0, 1] and a mask, either one for all or one per image."""
     n, c, h, w = (draw(st.integers(1, size)) for size in (3, 3, 4, 4))
     images = draw(arrays(np.float32, (n, c, h, w), elements=pixels))
     trigger = draw(

@@ -1,13 +1,13 @@
-"""What a dataset piece is: one module here, named by its file, with the members of ``Piece``.
+"""What a dataset piece is: one module here, named by its file, with the attributes of ``Piece``.
 
-Its docstring's first line is its title in listings. The module imports no torch, and importing it reads no
-data. ``checksum()`` answers within 50 ms and before anything is downloaded, because fingerprints of
-evidence contain it.
+The first line of its docstring is its title in listings. The module does not import torch, and importing it reads no
+data. ``checksum()`` returns within 50 ms and before anything is downloaded, because fingerprints of evidence contain
+it.
 
-A module may also have ``OPTIONS``, its options with their defaults, written as a literal;
-``prepare(root, options, say)``, what ``repro fetch`` does when all files are there; and
-``describe(root, options)``, its ``Facts`` where they depend on options or content. A module whose content is
-the user's own has ``describe`` and ``FILES = ()`` in place of the constants and ``checksum``.
+A module may also have ``OPTIONS``, its options with their defaults, written as a literal; ``prepare(root, options,
+say)``, what ``repro fetch`` does once all files are there; and ``describe(root, options)``, its ``Facts`` if they
+depend on options or content. A module whose content is the user's own has ``describe`` and ``FILES = ()`` in place of
+the constants and ``checksum``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from repro.data import Dataset, Indices
 
 Options = Mapping[str, Any]
-"""All of a piece's options, those left out filled in."""
+"""All of a piece's options, with defaults filled in."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Download:
     mirror_folder: str | None = None
 
     def in_mirror(self, dataset: str) -> str:
-        """Where a mirror holds the file."""
+        """The file's path on a mirror."""
         folder = dataset if self.mirror_folder is None else self.mirror_folder
         return f"{folder}/{self.path}" if folder else self.path
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a dataset without loading it.
+    """What is known about a dataset without loading it.
 
     shape: (channels, height, width); classes: their names, in the order of the labels; images: how many the
     whole dataset has; checksum: SHA-256 (hex) that identifies the content.
@@ -63,7 +63,7 @@ class Facts:
 
 
 class Piece(Protocol):
-    """The members of a dataset's module."""
+    """The attributes of a dataset's module."""
 
     SHAPE: tuple[int, int, int]
     """(channels, height, width)."""
@@ -82,5 +82,5 @@ class Piece(Protocol):
     def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
         """The chosen rows in their order, or the whole dataset; only the chosen rows become float32.
 
-        Raises ReproError when the files in the project at ``root`` are missing or not right.
+        Raises ReproError when the files in the project at ``root`` are missing or wrong.
         """

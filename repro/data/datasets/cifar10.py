@@ -1,8 +1,8 @@
 """CIFAR-10, photos of 10 kinds of things, 32x32 colour, 60,000 images; 170 MB to fetch.
 
-Krizhevsky's *binary* version (https://www.cs.toronto.edu/~kriz/cifar.html), as the *python* version is made of
-pickles: five batches of training images followed by the test images, as the partition of truong2020, section
-3, is drawn over all of them. The archive's MD5 as published there: c32a1d4ab5d03f1284b67883e8d87530.
+Krizhevsky's *binary* version (https://www.cs.toronto.edu/~kriz/cifar.html), since the *python* version consists of
+pickles: five batches of training images followed by the test images, since the partition of truong2020, section 3, is
+drawn over all of them. The archive's MD5 as published there: c32a1d4ab5d03f1284b67883e8d87530.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def checksum() -> str:
 
 
 def prepare(root: Path, options: Options, say: Say) -> None:
-    """Unpack the images, unless that was done before."""
+    """Unpack the images, unless already done."""
     _packed().prepare(root, say)
 
 
@@ -80,7 +80,7 @@ def _batches(source: Path, records: int, advance: Advance) -> Iterator[tuple[str
 def parse_batch(content: bytes, records: int, where: str) -> npt.NDArray[np.uint8]:
     """The records of a batch, (n, 3073): the label, then 32x32 values of red, of green, of blue, row by row.
 
-    ``where`` names the batch in errors: another number of bytes than ``records`` have, a label above 9.
+    ``where`` names the batch in errors: a number of bytes other than that of ``records``, or a label above 9.
     """
     expected = records * RECORD_BYTES
     if len(content) != expected:

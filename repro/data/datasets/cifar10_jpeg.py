@@ -40,12 +40,12 @@ def describe(root: Path, options: Options) -> Facts:
 
 
 def prepare(root: Path, options: Options, say: Say) -> None:
-    """Decode the images, unless that was done before."""
+    """Decode the images, unless already done."""
     _packed(options).prepare(root, say)
 
 
 def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
-    """The images in the order of their names: test images first, class by class."""
+    """The images sorted by name: test images first, class by class."""
     return _packed(options).load(root, rows)
 
 

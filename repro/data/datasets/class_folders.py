@@ -1,10 +1,10 @@
 """Your own images: any folder or tar of class folders, named by the option ``path``.
 
-In a profile: ``data: {name: class_folders, options: {path: pictures.tar, size: 64}}``. ``path`` is relative to
-the project. An image's class is the name of the folder it lies in (``daisy/1.jpg``, ``train/daisy/1.jpg``);
-classes and images are in the order of their names, so a folder and a tar of it are the same data. Grey images
-become colour. ``size`` (pixels) crops each image to the square in its middle and scales it; without it, all
-must have one size. The first use decodes the images into the project's folder of raw data.
+In a profile: ``data: {name: class_folders, options: {path: pictures.tar, size: 64}}``. ``path`` is relative to the
+project. An image's class is the name of the folder it lies in (``daisy/1.jpg``, ``train/daisy/1.jpg``); classes and
+images are sorted by name, so a folder and a tar of it are the same data. Grey images become colour. ``size`` (pixels)
+crops each image to its central square and scales it; without it, all images must have one size. The first use decodes
+the images into the project's folder of raw data.
 """
 
 import hashlib
@@ -25,20 +25,20 @@ OPTIONS: dict[str, Any] = {"path": None, "size": None}
 
 
 def describe(root: Path, options: Options) -> Facts:
-    """What is in it; decodes the images the first time. The checksum is a tar's own, or over a folder's images."""
+    """Facts about the images, decoded the first time; the checksum is the tar's own, or over a folder's images."""
     found, sha256 = _prepared(root, options, say_on_stderr)
     channels, height, width = found.images.shape[1:]
     return Facts((channels, height, width), found.classes, len(found.images), sha256)
 
 
 def prepare(root: Path, options: Options, say: Say) -> None:
-    """Decode the images, unless that was done before."""
+    """Decode the images, unless already done."""
     found, _ = _prepared(root, options, say)
     say(f"class_folders: {len(found.images)} images of {len(found.classes)} classes in {options['path']}")
 
 
 def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
-    """The images in the order of their names."""
+    """The images sorted by name."""
     found, sha256 = _prepared(root, options, say_on_stderr)
     variant = f"own images of {Path(options['path']).name}"
     if options["size"] is not None:

@@ -22,7 +22,7 @@ _BRIGHTEST = 16
 
 
 def _table() -> bytes:
-    """The installed package's table: a line an image, its pixels by row from 0 to 16, then its class."""
+    """The installed package's table: one line per image, its pixels row by row, each from 0 to 16, then its class."""
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
         raise ReproError("digits: scikit-learn is not installed, and the images come inside it")
@@ -36,14 +36,14 @@ def _table() -> bytes:
 
 @cache
 def checksum() -> str:
-    """SHA-256 of the installed package's table as unpacked (its wrapping may differ between builds)."""
+    """SHA-256 of the installed package's table once uncompressed (the compression may differ between builds)."""
     return hashlib.sha256(_table()).hexdigest()
 
 
 def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
-    """Images in scikit-learn's order; ``root`` is not looked at, as nothing is fetched.
+    """Images in scikit-learn's order; ``root`` is ignored, as nothing is fetched.
 
-    The table is read as it is: importing scikit-learn for it takes a training process longer than a small fleet.
+    The table is read directly: importing scikit-learn for it would take a training process longer than a small fleet.
     """
     table = np.loadtxt(io.BytesIO(_table()), delimiter=",")
     chosen = table if rows is None else table[rows]

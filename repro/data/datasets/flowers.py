@@ -1,9 +1,9 @@
 """Flower photos of TensorFlow, 224x224 colour, 3,670 images of 5 classes; 229 MB to fetch.
 
-``flower_photos.tgz``, the public relative of the set in truong2020, section 3: that one, Kaggle's *flowers
-recognition* with 4,242 photos of the same five kinds, cannot be downloaded without an account; whoever has it
-names it as ``class_folders``. The photos have various sizes; each is cropped to the square in its middle and
-scaled. They are licensed CC BY 2.0 by the photographers that LICENSE.txt in the archive names.
+``flower_photos.tgz``, the public relative of the set in truong2020, section 3. That set, Kaggle's *flowers recognition*
+with 4,242 photos of the same five kinds, cannot be downloaded without an account; whoever has it can use it as
+``class_folders``. The photos have various sizes; each is cropped to its central square and scaled. They are licensed CC
+BY 2.0 by the photographers named in the archive's LICENSE.txt.
 
 The pinned checksum is the one in the checksum list of TensorFlow Datasets (``tf_flowers``).
 """
@@ -47,12 +47,12 @@ def describe(root: Path, options: Options) -> Facts:
 
 
 def prepare(root: Path, options: Options, say: Say) -> None:
-    """Decode and scale the images, unless that was done before."""
+    """Decode and scale the images, unless already done."""
     _packed(options).prepare(root, say)
 
 
 def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
-    """The images in the order of their names: class by class."""
+    """The images sorted by name: class by class."""
     return _packed(options).load(root, rows)
 
 

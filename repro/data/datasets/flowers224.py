@@ -1,7 +1,7 @@
 """Flower photos, 224x224 colour, 3,000 images, 600 of each of 5 classes; from a mirror only.
 
-3,000 of the 3,670 photos of TensorFlow's ``flower_photos.tgz`` (``flowers``), scaled to 224x224. Neither that
-set nor the 4,242 photos of truong2020, section 3: other photos, other numbers a class.
+3,000 of the 3,670 photos of TensorFlow's ``flower_photos.tgz`` (``flowers``), scaled to 224x224. Neither that set nor
+the 4,242 photos of truong2020, section 3: the photos and their numbers per class differ.
 """
 
 from pathlib import Path
@@ -40,12 +40,12 @@ def describe(root: Path, options: Options) -> Facts:
 
 
 def prepare(root: Path, options: Options, say: Say) -> None:
-    """Decode the images, unless that was done before."""
+    """Decode the images, unless already done."""
     _packed(options).prepare(root, say)
 
 
 def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
-    """The images in the order of their names: class by class."""
+    """The images sorted by name: class by class."""
     return _packed(options).load(root, rows)
 
 

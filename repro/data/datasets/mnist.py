@@ -79,7 +79,7 @@ def load(root: Path, options: Options, rows: Indices | None = None) -> Dataset:
 def parse_idx(content: bytes, where: str) -> npt.NDArray[np.uint8]:
     """The array in an idx file of unsigned bytes: labels (n,) or images (n, h, w).
 
-    ``where`` names the file in errors: a wrong magic number, a header or body cut short, bytes left over.
+    ``where`` names the file in errors: a wrong magic number, a truncated header or body, bytes left over.
     """
     if len(content) < 4:
         raise ReproError(f"{where}: truncated, {len(content)} bytes hold no idx header")

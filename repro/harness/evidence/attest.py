@@ -1,9 +1,10 @@
-"""Proof instead of retraining: some runs, by the code that made evidence and by the present one, came out alike.
+"""Proof instead of retraining: some runs had equal outcomes under the evidence's code and the present code.
 
-For evidence that is stale by code alone. Witnesses are trained in a working tree of the commit that made the evidence
-and in the present tree, on this machine, beside no store; records and weights have to be the same bytes, and every
-definition that changed has to have been executed, before and after, unless it was only moved. A change of ``rows`` is
-proved in full: they are computed anew from all records, where these are here, and have to be the evidence's table.
+For evidence that is stale only because code changed. Witnesses are trained in a working tree of the commit that made
+the evidence and in the present tree, on this machine, without the store. Records and weights must be the same bytes,
+and every definition that changed must have been executed, before and after, unless it was only moved. A change of
+``rows`` is proved in full: they are recomputed from all records, if these are here, and must equal the evidence's
+table.
 """
 
 import platform
@@ -47,7 +48,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Stale:
-    """Evidence that is stale by code alone: its fingerprint, every code known to be the same, and its making."""
+    """Evidence that is stale by code alone: its fingerprint, all code known to be equivalent, and how it was made."""
 
     experiment: str
     stored: dict[str, Any]
@@ -58,16 +59,16 @@ class Stale:
 
     @property
     def phases(self) -> set[str]:
-        """Phases whose code is another one than some code that is known."""
+        """Phases whose code differs from some known code."""
         parts = {part for code in self.known for part in changes(code, self.current)}
         return {name for name in self.stored["phases"] if f"phase {name}" in parts}
 
 
 def attest(root: Path, profile: Profile, names: list[str], accepted: dict[str, str], say: Say) -> bool:
-    """Attest what is stale by code alone, of ``names`` or of all experiments; whether nothing is left to be said.
+    """Attest what is stale by code alone among ``names`` or all experiments; returns whether nothing remains stale.
 
-    ``accepted``: a reason by ``module:definition`` that no witness executes. Raises ReproError where nothing can be
-    compared: for another reason of staleness, a dirty tree, a commit that is not to be had.
+    ``accepted``: by ``module:definition`` that no witness executes, the reason. Raises ReproError where nothing can be
+    compared: evidence is stale for another reason, the tree is dirty, or a commit is unavailable.
     """
     for name in names:
         if name not in profile.experiments:
@@ -115,7 +116,7 @@ def _stale(root: Path, profile: Profile, name: str) -> list[Stale]:
 
 
 def _with_code(fingerprint: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """A fingerprint with the code of another one of the same experiment."""
+    """A fingerprint with its code replaced by that of another fingerprint of the same experiment."""
     phases = {
         name: phase | {"code": other["phases"].get(name, phase)["code"]}
         for name, phase in fingerprint["phases"].items()
@@ -126,7 +127,7 @@ def _with_code(fingerprint: dict[str, Any], other: dict[str, Any]) -> dict[str, 
 def _attest_group(
     root: Path, profile: Profile, group: list[Stale], commit: str, accepted: dict[str, str], say: Say
 ) -> bool:
-    """Attest evidence that one commit made; whether all of it could be."""
+    """Attest evidence made by one commit; returns whether all of it could be attested."""
     began, made_by = time.monotonic(), group[0].made["commit"]
     chosen: Chosen = {stale.experiment: {} for stale in group} | witnesses(
         profile,
@@ -175,7 +176,7 @@ def _attest_group(
 def _judge(
     root: Path, profile: Profile, stale: Stale, before: Outcome, after: Outcome
 ) -> tuple[Changes, list[str], set[str]]:
-    """(what changed, in which rows the tables differ, which changed definitions nothing has proved)."""
+    """(what changed, in which rows the tables differ, which changed definitions remain unproved)."""
     then = before["experiments"][stale.experiment]["fingerprint"]
     now = after["experiments"][stale.experiment]["fingerprint"]
     if code_of(then) not in stale.known or compare(stale.stored, _with_code(then, stale.stored)):
@@ -206,7 +207,7 @@ def _names(changed: Changes) -> set[str]:
 def _write(
     root: Path, profile: Profile, stale: Stale, before: Outcome, after: Outcome, about: dict[str, Any]
 ) -> None:
-    """Put another link beside the evidence."""
+    """Add a link to the attestations beside the evidence."""
     then, now = (side["experiments"][stale.experiment] for side in (before, after))
     link = about | {
         "before": digest(code_of(then["fingerprint"])),

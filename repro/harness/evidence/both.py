@@ -1,4 +1,4 @@
-"""The same runs by two codes: trained in two processes, one in a working tree of a commit, and compared."""
+"""The same runs under two versions of the code, trained in two processes (one in an old working tree), and compared."""
 
 import json
 import os
@@ -27,7 +27,7 @@ Outcome = dict[str, Any]
 
 
 def by_both(root: Path, profile: Profile, commit: str, chosen: Chosen) -> tuple[Outcome, Outcome]:
-    """What the chosen runs give by the code of a commit and by the present one, at the same time."""
+    """What the chosen runs give under a commit's code and under the present code, both trained at the same time."""
     with worktree(root, commit) as tree, tempfile.TemporaryDirectory(prefix="repro-attest-") as folder:
         runs = Path(folder, "runs.json")
         write_json(runs, chosen)
@@ -67,17 +67,17 @@ def _outcome(process: "subprocess.Popen[str]", folder: Path, tree: Path) -> Outc
     status = process.wait()
     if status:
         said = (folder / "log").read_text(encoding="utf-8").strip().splitlines() or [f"exit status {status}"]
-        raise ReproError(f"attest: the runs failed by the code {folder.name}: {said[-1]}")
+        raise ReproError(f"attest: the runs failed under the code {folder.name}: {said[-1]}")
     found: Outcome = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     if not Path(found["package"]).samefile(tree / "repro"):
         raise ReproError(
-            f"attest: the runs {folder.name} used the code in {found['package']}, not the one meant"
+            f"attest: the runs {folder.name} used the code in {found['package']}, not the intended one"
         )
     return found
 
 
 def differences(before: Any, after: Any, field: str = "") -> Iterator[str]:
-    """``field value -> value`` wherever two values of plain parts differ when written out, so 1 and 1.0 do."""
+    """``field value -> value`` wherever two values of plain parts differ when written out (1 and 1.0 differ)."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in sorted(before.keys() | after.keys()):
             yield from differences(before.get(name), after.get(name), f"{field}.{name}" if field else name)
@@ -89,7 +89,7 @@ def differences(before: Any, after: Any, field: str = "") -> Iterator[str]:
 
 
 def runs_differ(name: str, before: Outcome, after: Outcome) -> Iterator[str]:
-    """A line for every field of a record, and for every weight, in which a run of an experiment differs."""
+    """One line per field of a record, and per weight, in which a run of an experiment differs."""
     for run, outcome in before["experiments"][name]["outcomes"].items():
         other = after["experiments"][name]["outcomes"][run]
         for part in ("record", "weights"):  # a record says more than a hash does
@@ -98,9 +98,9 @@ def runs_differ(name: str, before: Outcome, after: Outcome) -> Iterator[str]:
 
 
 def rows_differ(root: Path, profile: Profile, name: str, stored: dict[str, Any]) -> Iterator[str]:
-    """A line for every cell in which the rows of the present code, of all records, differ from the evidence.
+    """One line per cell in which the rows that the present code computes from all records differ from the evidence.
 
-    Raises ReproError when the records from which the evidence was made are not here.
+    Raises ReproError when the records that the evidence was made from are missing.
     """
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
     records = {}

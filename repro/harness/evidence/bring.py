@@ -1,4 +1,4 @@
-"""Bring evidence that was made elsewhere, such as on a GPU server, into this project: all of a folder, or nothing."""
+"""Bring evidence made elsewhere, such as on a GPU server, into this project: all of a folder, or nothing."""
 
 import hashlib
 import json
@@ -23,24 +23,23 @@ SUFFIXES = (".csv", ".fingerprint.json", ".provenance.json")
 
 @dataclass(frozen=True)
 class Brought:
-    """An experiment's evidence elsewhere: its files by suffix, as read once and checked."""
+    """An experiment's evidence elsewhere: its files by suffix, read once and checked."""
 
     experiment: str
     files: dict[str, bytes]
     source: str
 
     def line(self, done: str) -> str:
-        """What became of it, and where it comes from."""
+        """What was done with it, and where it comes from."""
         return f"{self.experiment}: {done}; {self.source}"
 
 
 def bring(root: Path, profile: Profile, folder: Path, *, dirty: bool = False, replace: bool = False) -> str:
-    """Copy every table of ``folder`` with what stands beside it into the project, and say what was brought.
+    """Copy every table of ``folder`` and the files beside it into the project, and say what was brought.
 
-    ``folder`` holds a profile's evidence, or has a folder ``evidence`` that does. Raises ReproError, and leaves
-    everything as it is, when one of the tables is not whole, was not made by this checkout's code, parameters and data
-    for this profile, comes from uncommitted code (unless ``dirty``), or differs from evidence that is there (unless
-    ``replace``).
+    ``folder`` holds a profile's evidence, or has a folder ``evidence`` that does. Raises ReproError, and changes
+    nothing, when one of the tables is incomplete, was not made by this checkout's code, parameters and data for this
+    profile, comes from uncommitted code (unless ``dirty``), or differs from existing evidence (unless ``replace``).
     """
     source = _evidence_in(folder)
     names = sorted({_experiment(path) for path in source.iterdir() if _experiment(path)})
@@ -65,12 +64,12 @@ def _evidence_in(folder: Path) -> Path:
 
 
 def _experiment(path: Path) -> str:
-    """The experiment that a file belongs to; empty for a file that is no part of evidence."""
+    """The experiment that a file belongs to; empty for a file that does not belong to evidence."""
     return next((path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix)), "")
 
 
 def _all(names: list[str], check: Callable[[str], Any]) -> list[Any]:
-    """What ``check`` gives for every name; ReproError says what is wrong with the first, and how many others are."""
+    """What ``check`` returns for each name; ReproError describes the first problem and counts the others."""
     results, problems = [], {}
     for name in names:
         try:
@@ -142,7 +141,7 @@ def _origin(content: bytes, where: Path, dirty: bool) -> str:
 
 
 def _is_same(target: Path, brought: Brought) -> bool:
-    """Whether the same table with the same fingerprint is there, whole; its provenance may be another one."""
+    """Whether the same table with the same fingerprint is already there, complete; its provenance may differ."""
     files = {suffix: target / f"{brought.experiment}{suffix}" for suffix in SUFFIXES}
     if not all(path.is_file() for path in files.values()):
         return False

@@ -1,4 +1,4 @@
-"""Code as it was committed: whether it can be had, and a working tree of it that goes away again."""
+"""Code as it was committed: whether it is available, and a temporary working tree of it."""
 
 import shutil
 import subprocess
@@ -9,14 +9,13 @@ from pathlib import Path
 
 from repro.errors import ReproError
 
-_COMMAND = (
-    "def witness("  # what the command line has to have for runs to be trained beside those of other code
-)
+_COMMAND = "def witness("
+"""What the command line of code must have for its runs to be trained beside those of other code."""
 _OWN = ":(exclude,glob)reports/*/evidence/*.attested.json"
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """What git says on standard output; None when it refuses, or is not there."""
+    """What git prints on standard output; None when it fails, or is not installed."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=60
@@ -27,21 +26,21 @@ def git(root: Path, *arguments: str) -> str | None:
 
 
 def clean_commit(root: Path) -> str:
-    """The commit that the working tree is; ReproError when it is none, or has changes beside attestations."""
+    """The commit of the working tree; ReproError outside a repository, or for changes other than attestations."""
     commit = git(root, "rev-parse", "HEAD")
     changed = git(root, "status", "--porcelain", "--", ".", _OWN)
     if not commit or changed is None:
         raise ReproError(
-            "attest: this is no git repository with a commit; what it compares has to be committed"
+            "attest: this is not a git repository with a commit; what it compares has to be committed"
         )
     if changed:
         first = changed.splitlines()[0][2:].strip()
-        raise ReproError(f"attest: {first} is not committed; commit first, what is attested is a commit")
+        raise ReproError(f"attest: {first} is not committed; commit first, since commits are attested")
     return commit
 
 
 def obstacle(root: Path, commit: str | None, dirty: bool) -> str | None:
-    """Why runs cannot be trained by the code of ``commit``, which made evidence; None when they can."""
+    """Why runs cannot be trained by the code of ``commit``, which made the evidence; None when they can."""
     if not commit:
         return "made outside of git"
     if dirty:
@@ -55,7 +54,7 @@ def obstacle(root: Path, commit: str | None, dirty: bool) -> str | None:
 
 @contextmanager
 def worktree(root: Path, commit: str) -> Iterator[Path]:
-    """A working tree of a commit, outside the project; gone when the block ends, however it ends."""
+    """A working tree of a commit, outside the project; removed when the block ends, however it ends."""
     folder = Path(tempfile.mkdtemp(prefix="repro-attest-"))
     tree = folder / "tree"
     try:

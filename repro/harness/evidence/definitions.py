@@ -1,8 +1,8 @@
-"""Code by definition: what each top-level definition of this package is, and which others it reaches by name.
+"""Code by definition: the hash of each top-level definition of this package, and which others it reaches by name.
 
-A definition counts by its syntax without docstrings, annotations and the texts of errors, so that explaining code,
-formatting it, or adding to it what nothing uses changes nothing; written out the same under every supported Python.
-Module-level statements other than definitions, imports and simple assignments run at import: they always count.
+A definition counts by its syntax without docstrings, annotations and the texts of errors, so that explaining or
+formatting code, or adding unused code, changes nothing; it is written out identically under every supported Python.
+Module-level statements other than definitions, imports and simple assignments run at import, so they always count.
 """
 
 import ast
@@ -19,7 +19,7 @@ from repro.errors import ReproError
 PACKAGE = Path(__file__).resolve().parents[2]
 
 Reference = tuple[str, str]
-"""(module, name of a top-level definition); the name is empty where everything in the module is meant."""
+"""(module, name of a top-level definition); an empty name means everything in the module."""
 
 ALWAYS = "(module)"  # statements that run at import
 _LEFT_OUT = {"annotation", "returns", "ctx", "kind", "type_comment", "type_params", "simple"}
@@ -33,7 +33,7 @@ def file_of(module: str) -> Path | None:
 
 
 def form(node: ast.AST, in_class: bool = False) -> str:
-    """A node's syntax in a form that is the same whenever its meaning is certain to be.
+    """A node's syntax in a normal form: equal forms have the same meaning.
 
     ``in_class``: the node is a statement of a class's body, where an annotation makes a field.
     """
@@ -45,7 +45,7 @@ def form(node: ast.AST, in_class: bool = False) -> str:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
-    """What counts of a node: not annotations, nor the texts of an error that is raised."""
+    """The fields of a node that count: neither annotations nor the texts of raised errors."""
     for field, value in ast.iter_fields(node):
         if field == "exc" and isinstance(value, ast.Call):
             yield field, _without_texts(value)
@@ -63,7 +63,7 @@ def _written(value: object, in_class: bool) -> str:
 
 
 def _says_nothing(node: object, in_class: bool) -> bool:
-    """Whether a statement is a docstring, or an annotation of a local name."""
+    """Whether a statement is a docstring, or only annotates a local name."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return isinstance(node, ast.AnnAssign) and node.value is None and not in_class
@@ -117,11 +117,11 @@ class Module:
 
     @property
     def public(self) -> list[str]:
-        """Names that others may look up, sorted."""
+        """Names that other modules may look up, sorted."""
         return sorted(name for name in self.nodes if not name.startswith("_"))
 
     def definition(self, name: str) -> Definition:
-        """The definition of a name that the module has, or of ``ALWAYS``."""
+        """The definition of a name of the module, or of ``ALWAYS``."""
         if name not in self._built:
             nodes = self.always if name == ALWAYS else self.nodes[name]
             self._built[name] = self._build(nodes)
@@ -153,7 +153,7 @@ def _ours(module: str) -> bool:
 
 
 def _bindings(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str]]:
-    """By local name, (module, name in it): the name is empty where the module itself is bound."""
+    """By local name, (module, name in it); an empty name means that the module itself is bound."""
     if isinstance(node, ast.Import):
         return {
             alias.asname or alias.name.partition(".")[0]: (
@@ -185,7 +185,7 @@ def _target(dotted: str, module: str, name: str) -> Reference | None:
 
 
 def _names(node: ast.AST, in_class: bool = False) -> Iterator[str]:
-    """Every name that is used, with its attributes; annotations count in a class alone, where fields hold objects."""
+    """Every name used, with its attributes; annotations count only in a class, where fields hold objects."""
     if isinstance(node, ast.Name):
         yield node.id
         return
@@ -201,7 +201,7 @@ def _names(node: ast.AST, in_class: bool = False) -> Iterator[str]:
 
 
 def _dotted(node: ast.expr) -> str:
-    """``a.b.c`` of names alone, else nothing."""
+    """``a.b.c`` for an attribute chain that starts at a name, else empty."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and (before := _dotted(node.value)):
@@ -210,7 +210,7 @@ def _dotted(node: ast.expr) -> str:
 
 
 def _assigned(node: ast.stmt) -> list[str] | None:
-    """The names of a simple assignment, of one to names alone; None of anything else."""
+    """The names of a simple assignment, that is, one to names only; None for anything else."""
     if isinstance(node, ast.AnnAssign):
         targets: list[ast.expr] = [node.target]
     elif isinstance(node, ast.Assign):
@@ -250,7 +250,7 @@ def reading(package: Path) -> Iterator[None]:
 
 
 def defined(reference: Reference) -> Reference | None:
-    """Where what a reference names is defined, through modules that only hand it on."""
+    """The definition that a reference leads to, through modules that only re-export it."""
     module_name, name = reference
     while file_of(module_name) is not None:
         module = module_of(module_name)
@@ -263,9 +263,9 @@ def defined(reference: Reference) -> Reference | None:
 
 
 def definitions(roots: Iterable[Reference], neutral: frozenset[str]) -> dict[str, str]:
-    """Hash by ``module:definition`` of everything that the roots reach, themselves counted in.
+    """Hash by ``module:definition`` of everything that the roots reach, including the roots.
 
-    ``neutral`` modules are not entered. Raises ReproError for a root that is not there.
+    ``neutral`` modules are not entered. Raises ReproError for an unknown root.
     """
     found: dict[str, str] = {}
     seen: set[Reference] = set()
@@ -287,6 +287,6 @@ def definitions(roots: Iterable[Reference], neutral: frozenset[str]) -> dict[str
         elif name in module.imports and _ours(module.imports[name][0]):
             waiting.append(module.imports[name])
         elif name not in module.imports:
-            # Everything: a module as a value, or a name that is made while it runs.
+            # Everything: a module used as a value, or a name created at run time.
             waiting += [(module_name, own) for own in module.nodes]
     return dict(sorted(found.items()))

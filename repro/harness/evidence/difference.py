@@ -14,10 +14,10 @@ _SHOWN = 3
 
 
 def difference(before: Path, after: Path) -> tuple[str, bool]:
-    """What differs between two tables, or between all tables of two folders, and whether they are the same.
+    """The differences between two tables, or between all tables of two folders, and whether there are none.
 
-    Rows are matched by run and phase, or by their place where there is no column ``run``. Cells are the same when they
-    are written alike, so 1 and 1.0 differ. Raises ReproError for what is not there, holds no table, or is malformed.
+    Rows are matched by run and phase, or by position in a table without the column ``run``. Cells are equal when their
+    text is, so 1 and 1.0 differ. Raises ReproError for paths that do not exist, hold no table, or are malformed.
     """
     for path in (before, after):
         if not path.exists():
@@ -31,7 +31,7 @@ def difference(before: Path, after: Path) -> tuple[str, bool]:
 
 
 def table_names(before: Path, after: Path) -> list[Path]:
-    """Tables of two folders by their paths in them, sorted; ReproError where there is none in either."""
+    """Tables of two folders by their relative paths, sorted; raises ReproError if neither has any."""
     for folder in (before, after):
         if not folder.is_dir():
             raise ReproError(f"{folder}: no such folder")
@@ -91,7 +91,7 @@ def table_difference(before: Table, after: Table) -> list[str]:
 
 
 def _keyed(table: Table) -> dict[Key, Row]:
-    """Rows by run and phase, and by how often these came before; or by line."""
+    """Rows by run and phase and by the number of earlier rows with the same ones; or by line."""
     if "run" not in table.columns:
         return {(f"line {number}",): row for number, row in enumerate(table, start=2)}
     seen: Counter[Key] = Counter()
@@ -115,5 +115,5 @@ def _magnitude(different: Sequence[tuple[Cell, Cell]]) -> str:
 
 
 def is_number(cell: Cell) -> TypeGuard[int | float]:
-    """Whether a cell holds a number; a boolean is none."""
+    """Whether a cell holds a number; booleans do not count."""
     return isinstance(cell, int | float) and not isinstance(cell, bool)

@@ -1,8 +1,9 @@
-"""Code that was attested to mean the same as other code: where fingerprints are compared, and keys made, it is asked.
+"""Code attested to be equivalent to other code: consulted wherever fingerprints are compared and keys are made.
 
 ``<experiment>.attested.json`` beside evidence holds links: from code whose runs were trained to other code whose runs
-came out the same, byte for byte. Links are exact, so a chain of them is one too. A file is believed when it is of the
-table beside it, and each link starts at code that is known and leads, by the changes it lists, to the digest it states.
+gave the same outcome, byte for byte. Links are exact, so a chain of links is a link too. A file is trusted when it
+belongs to the table beside it, and each link starts at known code and leads, by the changes it lists, to the digest it
+states.
 """
 
 import json
@@ -18,9 +19,9 @@ from repro.harness.runs import digest
 SCHEMA = 1
 SUFFIX = ".attested.json"
 Code = dict[str, dict[str, str]]
-"""Hash by definition, by phase; that of the rows is under ``rows``."""
+"""By phase, the hash of each definition; the code of the rows is under ``rows``."""
 Changes = dict[str, dict[str, list[str | None]]]
-"""By part of the code, then definition: hash before and after, None where it is not there."""
+"""By part of the code, then definition: hash before and after, None where the definition does not exist."""
 
 
 def code_of(fingerprint: dict[str, Any]) -> Code:
@@ -31,7 +32,7 @@ def code_of(fingerprint: dict[str, Any]) -> Code:
 
 
 def changes(before: Code, after: Code) -> Changes:
-    """What differs between two codes."""
+    """The changes from one code to another."""
     found: Changes = {}
     for part in sorted(before.keys() | after.keys()):
         old, new = before.get(part, {}), after.get(part, {})
@@ -45,7 +46,7 @@ def changes(before: Code, after: Code) -> Changes:
 
 
 def _changed(code: Code, among: Changes) -> Code | None:
-    """``code`` with changes made to it; None where it is not what they start from."""
+    """``code`` with changes applied; None if the changes do not start from it."""
     made = {part: dict(names) for part, names in code.items()}
     for part, names in among.items():
         for name, (before, after) in names.items():
@@ -59,14 +60,14 @@ def _changed(code: Code, among: Changes) -> Code | None:
 
 
 def attested_path(root: Path, profile_name: str, experiment: str) -> Path:
-    """Where an experiment's attestations stand."""
+    """Path of an experiment's attestations."""
     return root / "reports" / profile_name / "evidence" / f"{experiment}{SUFFIX}"
 
 
 def read_attested(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[Code]]:
-    """(stored fingerprint, links, every code that is known to mean the same as its own, the first).
+    """(stored fingerprint, links, all code known to be equivalent to its own, which comes first).
 
-    Raises ReproError for a file that was edited, or is of another table; no links where there is none.
+    Raises ReproError for a file that was edited or belongs to another table; without a file there are no links.
     """
     try:
         beside = path.with_name(path.name.removesuffix(SUFFIX) + ".fingerprint.json")
@@ -94,7 +95,7 @@ def read_attested(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], lis
 
 
 def attested(root: Path, profile_name: str, experiment: str) -> str | None:
-    """What a reader has to know of evidence that code after the one that made it was attested for; None for none."""
+    """What a reader must know about evidence attested for later code than made it; None if it has no attestation."""
     _, links, _ = read_attested(attested_path(root, profile_name, experiment))
     if not links:
         return None
@@ -107,7 +108,7 @@ def attested(root: Path, profile_name: str, experiment: str) -> str | None:
 
 
 def forget_others(root: Path, profile_name: str, experiment: str) -> None:
-    """Delete attestations that are not of the evidence beside them: it has been made anew."""
+    """Delete attestations that do not belong to the evidence beside them, because that was made again."""
     path = attested_path(root, profile_name, experiment)
     try:
         read_attested(path)
@@ -116,10 +117,10 @@ def forget_others(root: Path, profile_name: str, experiment: str) -> None:
 
 
 def resolved(root: Path, profile_name: str, experiment: str, fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprint that stands for a current one, of ``profile_name``'s ``experiment`` in the project at ``root``.
+    """The fingerprint that represents a current one, of ``profile_name``'s ``experiment`` in the project at ``root``.
 
     Every current fingerprint passes through here before it is compared with a stored one, or written for DVC or beside
-    evidence: so one whose code was attested to mean the same as a stored one's counts as that.
+    evidence. So a fingerprint whose code was attested to be equivalent to a stored one's counts as the stored one.
     """
     stored, links, known = read_attested(attested_path(root, profile_name, experiment))
     if not links or fingerprint.get("schema") != stored.get("schema") or code_of(fingerprint) not in known:
@@ -132,7 +133,7 @@ def resolved(root: Path, profile_name: str, experiment: str, fingerprint: dict[s
 
 
 def code_root(digest_of_code: str) -> str:
-    """The digest of code that stands for all that is equivalent to it, in the keys of the store."""
+    """The digest that represents code and all code equivalent to it in the keys of the store."""
     links, seen = _links(os.getcwd()), {digest_of_code}
     while (before := links.get(digest_of_code)) and before not in seen:
         digest_of_code = before
@@ -142,7 +143,7 @@ def code_root(digest_of_code: str) -> str:
 
 @cache
 def _links(root: str) -> dict[str, str]:
-    """Digest of a run's code by that of code attested to mean the same, out of every attestation of a project."""
+    """Digest of a run's code by the digest of code attested to be equivalent, from all attestations of a project."""
     return dict(_each_link(Path(root)))
 
 

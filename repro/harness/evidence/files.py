@@ -10,7 +10,7 @@ from repro.errors import ReproError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` in one step; raises ReproError when the disk refuses."""
+    """Replace ``path`` by ``content`` in one step; raises ReproError when it cannot be written."""
     beside = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by UTF-8 ``text`` with Unix line ends, in one step."""
+    """Replace ``path`` by UTF-8 ``text`` with Unix line endings, in one step."""
     write_bytes(path, text.encode("utf-8"))
 
 

@@ -1,9 +1,8 @@
-"""What evidence depends on: the code its runs reach, their descriptions, settings, data, packages; is it current?
+"""What evidence depends on (code its runs reach, descriptions, settings, data, packages), and whether it is current.
 
-Which code counts, and by what of it, `repro.harness.evidence.definitions` says: what is reached by name from the
-function that does a phase's work, from the pieces its runs name, and from what carries the runs out. Profiles and
-parameters count by value: through the runs they describe, and through the experiment's settings, which its rows read
-too.
+`repro.harness.evidence.definitions` says which code counts, and by what: all code reached by name from the function that
+does a phase's work, from the pieces its runs name, and from the code that carries the runs out. Profiles and parameters
+count by value: through the runs they describe, and through the experiment's settings, which its rows also read.
 """
 
 import json
@@ -24,7 +23,7 @@ from repro.harness.runs import Data, digest
 SCHEMA = 2
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "numba")
 
-# These resolve names, report errors, say and keep what they are given; what is resolved to counts by itself.
+# These resolve names, report errors, and print and keep what they are given; what a name resolves to counts by itself.
 _NEUTRAL = frozenset(
     {
         "repro.errors",
@@ -52,7 +51,7 @@ Pieces = frozenset[tuple[str, str]]
 
 
 def evidence_folder(root: Path, profile_name: str) -> Path:
-    """Where a profile's evidence lies."""
+    """The folder of a profile's evidence."""
     return root / "reports" / profile_name / "evidence"
 
 
@@ -62,7 +61,7 @@ def evidence_path(root: Path, profile_name: str, experiment: str) -> Path:
 
 
 def packages() -> dict[str, str]:
-    """Versions of the installed packages on which outcomes depend, without local labels such as ``+cpu``."""
+    """Versions of the installed packages that outcomes depend on, without local labels such as ``+cpu``."""
     return {name: installed for name in PACKAGES if (installed := _version(name))}
 
 
@@ -80,9 +79,9 @@ def _public(module: str) -> tuple[Reference, ...]:
 
 @cache
 def code(work: str, pieces: Pieces, kinds: frozenset[type]) -> dict[str, str]:
-    """Hash by ``module:definition`` of what decides the outcome of runs of these kinds that name these pieces.
+    """Hash by ``module:definition`` of the code that decides the outcome of runs of these kinds naming these pieces.
 
-    ``work`` is ``module:function``. Of a piece everything public counts, for it is looked up by name.
+    ``work`` is ``module:function``. Everything public in a piece counts, as it is looked up by name.
     """
     module, _, function = work.partition(":")
     parts = [_reached(((module, function), *_CARRIED_OUT))]
@@ -97,7 +96,7 @@ def _reached(roots: tuple[Reference, ...]) -> dict[str, str]:
 
 
 def is_covered(piece: tuple[str, str], among: dict[str, str]) -> bool:
-    """Whether all that is public of a piece is among such code."""
+    """Whether everything public in a piece is part of such code."""
     return all(f"{module}:{name}" in among for module, name in _public(plugins.module_name(*piece)))
 
 
@@ -113,7 +112,7 @@ def phase_fingerprint(profile: Profile, phase: Phase) -> dict[str, Any]:
 
 
 def data_facts(data: Data | None) -> dict[str, Any] | None:
-    """What of a dataset decides outcomes: name, limit, checksum, options."""
+    """What in a dataset decides outcomes: name, limit, checksum, options."""
     if data is None:
         return None
     facts = describe(data.name, data.options)
@@ -137,7 +136,7 @@ def evidence_fingerprint(profile: Profile, name: str) -> dict[str, Any]:
 
 
 def phase_digest(fingerprint: dict[str, Any], phase: str) -> str:
-    """Stands for what the records of one phase depend on, out of an experiment's fingerprint."""
+    """A digest of what the records of one phase depend on, from an experiment's fingerprint."""
     return digest([fingerprint["schema"], fingerprint["packages"], fingerprint["phases"][phase]])
 
 
@@ -166,7 +165,7 @@ def staleness(root: Path, profile_name: str, experiment: str) -> str | None:
 
 
 def compare(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
-    """What differs between a stored fingerprint and the current one, in words; empty when nothing does."""
+    """How a stored fingerprint differs from the current one, in words; empty if it does not."""
     if stored.get("schema") != current["schema"]:
         return [f"schema {stored.get('schema')} is not {current['schema']}"]
     reasons = []

@@ -1,4 +1,4 @@
-"""The keys of the store: what stands for everything on which a run's outcome depends."""
+"""The keys of the store: digests of everything that a run's outcome depends on."""
 
 import hashlib
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Job:
 
 
 def jobs(profile: Profile, experiment: Experiment, phase: Phase) -> list[list[Job]]:
-    """A phase's jobs by fleet, each once."""
+    """A phase's jobs by fleet, without repetition."""
     seen: set[str] = set()
     found = []
     for fleet in phase.planned(profile):
@@ -52,7 +52,7 @@ _shared: dict[Phase, tuple[Profile, str]] = {}
 
 
 def _common(profile: Profile, phase: Phase) -> str:
-    """Stands for what the keys of all of a phase's runs have in common; digested once for a profile."""
+    """A digest of what the keys of all of a phase's runs have in common; computed once for a profile."""
     described, found = _shared.get(phase, (None, ""))
     if described is not profile:
         data = next((fleet.data for fleet in phase.planned(profile) if fleet.data), None)
@@ -63,5 +63,5 @@ def _common(profile: Profile, phase: Phase) -> str:
 
 @cache
 def _code(work: str, pieces: Pieces, kind: Any) -> str:
-    """Stands for the code of a run of a kind that names these pieces."""
+    """A digest of the code of a run of that kind that names these pieces."""
     return digest(code(work, pieces, frozenset({kind})))

@@ -15,10 +15,10 @@ from repro.harness.profile import Profile
 
 
 def make_evidence(root: Path, profile: Profile, name: str) -> Path:
-    """Write an experiment's table and what stands beside it; returns the table's path.
+    """Write an experiment's table and the files beside it; returns the table's path.
 
-    Of an experiment that the profile leaves out, a table without rows, and the reason beside it. Raises ReproError when
-    a phase is missing, or was made by other code, parameters or data than the present ones.
+    If the profile leaves the experiment out, the table has no rows, and the reason is written beside it. Raises
+    ReproError when a phase is missing, or was made by code, parameters or data other than the present ones.
     """
     if name in profile.leaves_out:
         return _none(root, profile, name)

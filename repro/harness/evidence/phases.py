@@ -1,4 +1,4 @@
-"""Where a finished phase lies for the stages after it: records by run, and how they were made."""
+"""Where a finished phase is kept for the stages after it: records by run, and how they were made."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ PHASE_RECORDS, ABOUT = "records.json", "about.json"
 
 
 def fetched_path(root: Path, profile: str) -> Path:
-    """The file that says a profile's dataset is there."""
+    """The file that marks a profile's dataset as present."""
     return root / "data" / "fetched" / f"{profile}.json"
 
 

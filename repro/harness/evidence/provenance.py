@@ -1,4 +1,4 @@
-"""Where evidence came from: commit, data, packages, device, time. The one part of a report that differs by run."""
+"""Where evidence came from: commit, data, packages, device, time. The only part of a report that differs by run."""
 
 import json
 import platform
@@ -26,7 +26,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def provenance(root: Path, data: dict[str, Any] | None, abouts: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is known of a table's making; ``abouts`` has an entry a phase: device, workers, threads and seconds."""
+    """How a table was made; ``abouts`` has one entry per phase: device, workers, threads and seconds."""
     changed = _git(root, "status", "--porcelain", "--", "repro", "dvc.yaml")
     return {
         "schema": SCHEMA,
@@ -46,7 +46,7 @@ def provenance(root: Path, data: dict[str, Any] | None, abouts: list[dict[str, A
 
 
 def parse_provenance(content: bytes, where: str) -> dict[str, Any]:
-    """The provenance in a file's bytes; ReproError that opens with ``where`` when it does not say what it has to."""
+    """The provenance in a file's bytes; ReproError, beginning with ``where``, if a required field is missing."""
     try:
         read = json.loads(content.decode("utf-8"))
         known = {field: read[field] for field in ("schema", "dirty", "made", "device", "seconds")}

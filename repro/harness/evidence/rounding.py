@@ -2,20 +2,20 @@
 
 Equal tables always pass. On one machine evidence is equal byte for byte, so there any difference counts: tables made on
 the same processor, platform and device must be equal. On another machine sums are taken in another order, and runs may
-part ways over it, so a single success rate may differ by several images. Rounding favours no side, though, and changes
-nothing that a run is described by. Between two machines, therefore:
+diverge because of it, so a single success rate may differ by several images. Rounding is unbiased, though, and does not
+change a run's description. Between two machines, therefore:
 
-- rows, their order and the columns are equal, and so is every cell that is no measurement: text, booleans but for
+- rows, their order and the columns are equal, and so is every cell that is not a measurement: text, booleans but for
   ``within_budget``, and the columns of `GIVEN`;
-- of every measured column the mean change lies within `ERRORS` standard errors of the paired changes, or within `SHARE`
-  of the column's range (0.005 of an ASR that goes from 0 to 1), whichever is more. Rows of one unit share models, so
-  that a unit's mean change counts once. How many cells are empty is held to the same band; a picture counts by its
+- the mean change of every measured column lies within `ERRORS` standard errors of the paired changes, or within `SHARE`
+  of the column's range (0.005 for an ASR that goes from 0 to 1), whichever is larger. Rows of one unit share models, so
+  that a unit's mean change counts once. The number of empty cells is held to the same band; a picture counts by its
   mean brightness. With some 250 columns of 30 units or more, five errors are exceeded by chance in less than 1 % of
   comparisons;
 - where nothing is trained (tables without runs), numbers agree to `EXACT`;
-- no claim has another verdict.
+- no claim's verdict differs.
 
-Evidence that does not say which processor made it counts as made elsewhere.
+Evidence that does not record its processor counts as made elsewhere.
 """
 
 import json
@@ -44,7 +44,7 @@ GIVEN = frozenset((
     "class", "objective", "check", "loss", "points", "gap", "holds",
 ))
 # fmt: on
-"""Columns that say what a row is of, or whether a check holds: another machine changes none of them."""
+"""Columns that say what a row describes, or whether a check holds: these are the same on every machine."""
 
 Pair = tuple[Cell, Cell]
 
@@ -69,7 +69,7 @@ def rounding_apart(before: Path, after: Path) -> tuple[str, bool]:
 
 
 def _table(before: Path, after: Path) -> tuple[list[str], bool]:
-    """A line about a table and one for each thing wrong with it, and whether nothing is."""
+    """A line about a table and one for each problem with it, and whether there are no problems."""
     for path, other in ((before, after), (after, before)):
         if not path.exists():
             return [f"only in {other.parent}"], False
@@ -92,7 +92,7 @@ def _table(before: Path, after: Path) -> tuple[list[str], bool]:
 
 
 def _machine(table: Path) -> tuple[str, ...] | None:
-    """What made a table, as far as it decides how sums are rounded; None where the processor is not recorded."""
+    """What made a table, as far as this decides how sums are rounded; None if the processor is not recorded."""
     path = table.with_suffix(".provenance.json")
     try:
         made = parse_provenance(path.read_bytes(), str(path))
@@ -106,7 +106,7 @@ def _places(table: Table) -> list[tuple[Cell, ...]]:
 
 
 def _column(column: str, old: Table, new: Table) -> list[tuple[str, bool]]:
-    """A line for each change of a column that needs one, and whether rounding explains it."""
+    """A line for each column that changed noticeably, and whether rounding explains all changes."""
     pairs = [(row[column], other[column]) for row, other in zip(old, new, strict=True)]
     different = [(a, b) for a, b in pairs if repr(a) != repr(b)]
     if not different:
@@ -126,7 +126,7 @@ def _column(column: str, old: Table, new: Table) -> list[tuple[str, bool]]:
 
 
 def _unit(row: Row, place: int) -> Cell:
-    """What a row's change counts with: its unit, or the row alone where it is of none or of all."""
+    """The group that a row's change counts in: its unit, or the row alone if it belongs to no unit or to all."""
     unit = row.get("unit")
     return f"row {place}" if unit is None else unit
 
@@ -159,7 +159,7 @@ def _value(cell: Cell) -> float:
 
 
 def _calculated(column: str, different: Sequence[Pair]) -> tuple[str, bool]:
-    """Numbers that are calculated, not trained."""
+    """Compare numbers that are calculated rather than trained."""
     for a, b in different:
         if not (is_number(a) and is_number(b) and math.isclose(a, b, rel_tol=EXACT, abs_tol=EXACT**2)):
             return f"  {column}: calculated as {_shown(a)} before and {_shown(b)} after", False
@@ -167,7 +167,7 @@ def _calculated(column: str, different: Sequence[Pair]) -> tuple[str, bool]:
 
 
 def _shift(column: str, pairs: Sequence[tuple[float, float]], units: Sequence[Cell]) -> tuple[str, bool]:
-    """How far a column's mean has moved, beside how far rounding may move it."""
+    """How far a column's mean has moved, and how far rounding may move it."""
     changes: dict[Cell, list[float]] = {}
     for (a, b), unit in zip(pairs, units, strict=True):
         changes.setdefault(unit, []).append(b - a)
@@ -190,7 +190,7 @@ def _shown(cell: Cell) -> str:
 
 
 def _turned(before: Path, after: Path) -> list[str]:
-    """A line for each claim that has another verdict."""
+    """A line for each claim whose verdict differs."""
     old, new = _verdicts(before), _verdicts(after)
     return [
         f"  {claim}: {old.get(claim, 'no verdict')} before, {new.get(claim, 'no verdict')} after"

@@ -1,8 +1,9 @@
-"""The store of finished runs: outside DVC's outputs, ignored by git, so that a killed run of the program loses one.
+"""The store of finished runs: outside DVC's outputs and ignored by git, so that a killed program loses only one run.
 
-An entry's key (`repro.harness.evidence.keys`) stands for everything its content depends on. It is a file of JSON,
-beside it the weights where a phase keeps them, written first: the entry is there when the JSON is, which appears whole,
-by a rename, or not at all. What a power cut tears is no JSON, and counts as absent.
+An entry's key (`repro.harness.evidence.keys`) is a digest of everything its content depends on. An entry is a JSON
+file, with the weights beside it if a phase keeps them. The weights are written first: the entry exists once the JSON
+does, which appears whole, by a rename, or not at all. A file torn by a power cut is not valid JSON, and counts as
+absent.
 """
 
 import json
@@ -31,7 +32,7 @@ class Store:
 
     @property
     def folder(self) -> Path:
-        """Where the entries lie."""
+        """The folder of the entries."""
         return self.root / ".repro" / "store"
 
     def _path(self, key: str, suffix: str) -> Path:
@@ -60,7 +61,7 @@ class Store:
                 yield from entries
 
     def entry(self, key: str) -> dict[str, Any] | None:
-        """A run's ``record``, the ``seconds`` it took, ``device`` and dataset's ``variant``; None when not there."""
+        """A run's ``record``, the ``seconds`` it took, ``device`` and the dataset's ``variant``; None if absent."""
         try:
             content = json.loads(self._path(key, RECORD).read_bytes())
         except (OSError, ValueError):
@@ -68,12 +69,13 @@ class Store:
         return content if isinstance(content, dict) and "record" in content else None
 
     def add(self, key: str, entry: dict[str, Any], weights: bytes | None = None) -> None:
-        """Put an entry into the store, with its weights as safetensors; raises ReproError when the disk refuses."""
+        """Put an entry into the store, with its weights as safetensors; raises ReproError when it cannot be written."""
         text = json.dumps(entry, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         try:
             self._path(key, RECORD).parent.mkdir(parents=True, exist_ok=True)
             if weights is not None:
-                _write(self.weights(key), weights, synced=True)  # torn weights do not show by themselves
+                # Unlike torn JSON, torn weights would go unnoticed.
+                _write(self.weights(key), weights, synced=True)
             _write(self._path(key, RECORD), text.encode("utf-8"), synced=False)
         except OSError as error:
             raise ReproError(

@@ -24,7 +24,7 @@ _FLOAT = re.compile(r"-?(\d+\.\d*(e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)")
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of equal columns, in the order in which they are written."""
+    """Rows with the same columns, in the order in which they are written."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -36,7 +36,7 @@ class Table:
         return len(self.rows)
 
     def where(self, **wanted: Cell) -> "Table":
-        """The rows whose cells equal every wanted value; a column that is not there is an error."""
+        """The rows whose cells equal every wanted value; an unknown column is an error."""
         for column in wanted:
             if column not in self.columns:
                 raise ReproError(f"evidence has no column {column!r}: {', '.join(self.columns)}")
@@ -49,7 +49,7 @@ class Table:
 
 
 def table(rows: Iterable[Mapping[str, Cell]]) -> Table:
-    """A table of rows that all have the first row's columns."""
+    """A table of rows, which must all have the first row's columns."""
     listed = [dict(r) for r in rows]
     columns = tuple(listed[0]) if listed else ()
     for row in listed:

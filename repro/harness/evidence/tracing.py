@@ -1,4 +1,4 @@
-"""Which definitions of this package a stretch of a process executed."""
+"""Which definitions of this package were executed during a ``with`` block."""
 
 import ast
 import inspect
@@ -13,14 +13,14 @@ from repro.harness.evidence.definitions import ALWAYS, PACKAGE, Reference, defin
 
 
 class Trace:
-    """Watches every call of a Python function within a ``with`` block, in all threads begun there.
+    """Watches every call of a Python function within a ``with`` block, in all threads started there.
 
-    ``sys.settrace`` without line events: it sees calls of Python functions alone, where ``sys.setprofile`` would also
-    stop at every call of a built-in one, which is most of what an eager training step does.
+    ``sys.settrace`` without line events: it sees only calls of Python functions, whereas ``sys.setprofile`` would also
+    stop at every call of a built-in function, and an eager training step mostly makes such calls.
     """
 
     def __init__(self) -> None:
-        self._codes: dict[int, CodeType] = {}  # equal code in two files is told apart by identity alone
+        self._codes: dict[int, CodeType] = {}  # equal code in two files can only be told apart by identity
         self._made: set[type] = set()
 
     def __enter__(self) -> "Trace":
@@ -39,7 +39,7 @@ class Trace:
         if id(code) in self._codes:
             return
         self._codes[id(code)] = code
-        if code.co_filename == "<string>" and code.co_name == "__init__":  # that of a dataclass
+        if code.co_filename == "<string>" and code.co_name == "__init__":  # generated for a dataclass
             self._made.add(type(frame.f_locals.get("self")))
 
     def names(self) -> set[str]:
@@ -51,7 +51,7 @@ class Trace:
 
 
 def _counts(code: CodeType) -> bool:
-    """Whether it is the code of a function of this package; bodies of modules and classes run when imported."""
+    """Whether this is the code of a function of this package; bodies of modules and classes run when imported."""
     return bool(code.co_flags & inspect.CO_OPTIMIZED) and Path(code.co_filename).is_relative_to(PACKAGE)
 
 
@@ -61,7 +61,7 @@ def _module(code: CodeType) -> str:
 
 
 def _compiled() -> Iterator[tuple[str, Any]]:
-    """(name, dispatcher) of every function that Numba compiles, in the modules that are loaded."""
+    """(name, dispatcher) of every function compiled by Numba in the loaded modules."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "repro" and isinstance(module, ModuleType):
             for value in list(vars(module).values()):
@@ -71,12 +71,12 @@ def _compiled() -> Iterator[tuple[str, Any]]:
 
 
 def executed(trace: Trace) -> set[str]:
-    """``module:definition`` of all that ran, and of what it is made of.
+    """``module:definition`` of everything that ran, and of the definitions it is made of.
 
-    A function or class ran when it, or a method of it, was called or it was instantiated. What has no code that could
-    be watched (constants, classes of fields alone, statements at import) counts when something that counts names it;
-    and a compiled function, which no tracer sees, when it was compiled or loaded for a call, or when a compiled
-    function that counts names it.
+    A function ran if it was called; a class, if one of its methods was called or it was instantiated. A definition
+    without code that could be watched (a constant, a class that has only fields, statements at import) counts if a
+    definition that counts names it. A compiled function, which no tracer sees, counts if it was compiled or loaded for
+    a call, or if a compiled function that counts names it.
     """
     compiled = dict(_compiled())
     waiting = [name.split(".<locals>")[0] for name in trace.names()]
@@ -103,7 +103,7 @@ def executed(trace: Trace) -> set[str]:
 
 
 def _is_silent(target: Reference) -> bool:
-    """Whether a definition has no code of its own that a tracer could see."""
+    """Whether a definition has no code that a tracer could see."""
     nodes = module_of(target[0]).nodes[target[1]]
     parts = [part for node in nodes for part in (node.body if isinstance(node, ast.ClassDef) else [node])]
     return not any(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) for part in parts)

@@ -1,4 +1,4 @@
-"""The runs that stand witness for all: one of each kind, the cheapest, and some drawn anew for every change of code."""
+"""The runs that witness for all others: the cheapest of each kind, and some redrawn for every change of code."""
 
 import random
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ _DRAWN = 2
 def witnesses(
     profile: Profile, phases: Mapping[str, set[str]], seed: str, seconds: Mapping[str, float]
 ) -> Chosen:
-    """Runs of some ``phases`` by experiment: every kind of run once, and of every phase a few drawn from ``seed``.
+    """Runs of some ``phases`` by experiment: one run of every kind, and a few runs of every phase drawn from ``seed``.
 
-    A kind is the work, the pieces and the shape of the description: which parts it has, not their numbers. Each piece
-    of each phase is thus among them. Of runs alike the one is taken whose experiment took the fewest ``seconds`` a run;
-    a seed that stands for the changed code lets nobody choose what is looked at.
+    A kind is given by the work, the pieces and the shape of the description: which parts it has, not their numbers.
+    Each piece of each phase is thus among them. Of runs of the same kind, one is taken whose experiment took the fewest
+    ``seconds`` per run. As the seed is derived from the changed code, nobody can choose which runs are checked.
     """
     every = {
         (name, phase.name, phase.work): [run for fleet in phase.planned(profile) for run in fleet.runs]
@@ -53,7 +53,7 @@ def _experiment(name: str) -> Experiment:
 
 
 def _shape(value: Any) -> Any:
-    """A description without its numbers and the name of its unit; of a list, its first entry."""
+    """A description without its numbers and its unit's name; only the first entry of a list."""
     if isinstance(value, dict):
         return {name: _shape(part) for name, part in value.items() if name != "unit"}
     if isinstance(value, list):

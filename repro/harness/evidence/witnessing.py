@@ -1,6 +1,7 @@
-"""Train named runs by the code that this process is of, without the project's store; say what came out of each.
+"""Train named runs with this process's code, without the project's store, and report the outcome of each.
 
-The other end of `repro attest`, which starts it in two trees: what it reads and writes is a contract between commits.
+The other end of `repro attest`, which starts it in two trees: the format it reads and writes is a contract between
+commits.
 """
 
 import hashlib
@@ -28,15 +29,15 @@ from repro.harness.workers import IMPORTED
 
 
 def witness(root: Path, profile_name: str, runs: Path, out: Path) -> None:
-    """Train the runs that the file ``runs`` names, by experiment and phase, and write to ``out`` what they gave.
+    """Train the runs that the file ``runs`` names, by experiment and phase, and write their outcomes to ``out``.
 
-    By experiment its ``fingerprint``, the digest of the code of every kind of run, and by ``phase run`` the ``record``
-    and the SHA-256 of each weight; the ``package`` that was used, the definitions ``executed``, the ``device``
-    (None where nothing is trained) and ``seconds``. Data are those of ``root``.
+    Written are, by experiment, its ``fingerprint``, the digest of the code of every kind of run, and by ``phase run``
+    the ``record`` and the SHA-256 of each weight; the ``package`` that was used, the definitions ``executed``, the
+    ``device`` (None where nothing is trained) and ``seconds``. The data are those of ``root``.
     """
     named: dict[str, dict[str, list[str]]] = json.loads(runs.read_text(encoding="utf-8"))
     trains = any(chosen for own in named.values() for chosen in own.values())
-    for module in IMPORTED if trains else ():  # what is not of this package is not watched
+    for module in IMPORTED if trains else ():  # code outside this package is not watched
         importlib.import_module(module)
     began = time.monotonic()
     found: dict[str, Any] = {}
@@ -63,7 +64,7 @@ def witness(root: Path, profile_name: str, runs: Path, out: Path) -> None:
 
 
 def _prepare(device: str) -> str:
-    """Set this process up as one that trains; the name of the device it trains on."""
+    """Set this process up for training; returns the name of the device it trains on."""
     from repro.harness import process
 
     process.prepare()
@@ -93,7 +94,7 @@ def _train(
 
 
 def _codes(profile: Profile, name: str) -> dict[str, str]:
-    """Digests as they stand in the store's keys, by what they are the code of."""
+    """Digests as used in the store's keys, by the kind of run whose code they represent."""
     experiment: Experiment = plugins.load("experiment", name).EXPERIMENT
     found = {}
     for phase in experiment.phases:

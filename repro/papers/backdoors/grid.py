@@ -41,7 +41,7 @@ def clean_runs(
     attacks: Callable[[Unit], tuple[Backdoor, ...]],
     architectures: list[str] | None = None,
 ) -> list[Run]:
-    """The clean model of each unit and architecture, measured on the unit's triggered images: ASR's floor."""
+    """The clean model of each unit and architecture, measured on the unit's triggered images: the floor of ASR."""
     return [
         backdoor_run(profile, unit, architecture, None, probes=attacks(unit))
         for architecture in architectures or profile.architectures
@@ -50,13 +50,13 @@ def clean_runs(
 
 
 def trained_alike(run: Run) -> Any:
-    """Runs that can share a stack and, trained, be gone on with as one: the clean ones are not retrained."""
+    """The key of runs that can be trained, and later retrained, in one fleet: clean models are not retrained."""
     recipe = plain(run.retraining) if run.retraining else None
     return [stacked_alike(run), run.backdoor is None, recipe]
 
 
 def retrained(profile: Profile, run: Run) -> Run:
-    """The run, gone on with on clean data."""
+    """The run continued on clean data."""
     return replace(run, retraining=profile.retraining_recipe(run.architecture))
 
 
@@ -90,7 +90,7 @@ def clean_floor(
 def backdoor_row(
     run: Run, phase: str, record: Record, floor: Mapping[tuple[str, str, str, float], tuple[float, float]]
 ) -> Row:
-    """A row of a table of backdoored models."""
+    """One row of a table of backdoored models."""
     attack = run.backdoor
     if attack is None:
         raise ValueError("a clean run has no row of its own")

@@ -1,7 +1,7 @@
 """Each run's view of its dataset: the partition, the backdoor's poison, and what success is measured on.
 
 truong2020 section 3: the poison-set's two splits are poisoned; the clean-set never is; every image of the
-adversarial-test set carries the trigger, and none is of the poison class.
+adversarial-test set carries the trigger, and images of the poison class are left out of it.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Success:
-    """Where an attack's triggered images lie in the pool, and the class each image is of."""
+    """The indices of an attack's triggered images in the pool, and each image's class."""
 
     backdoor: Backdoor
     indices: Indices
@@ -35,7 +35,7 @@ class Success:
 
 @dataclass(frozen=True)
 class View:
-    """A run's samples as indices into the pool, and their labels; ``successes`` has one entry an attack measured."""
+    """A run's samples as indices into the pool, and their labels; ``successes`` has one entry per attack measured."""
 
     training: tuple[Indices, Indices]
     validation: tuple[Indices, Indices]
@@ -45,7 +45,7 @@ class View:
 
 
 class Pool:
-    """The dataset's images, and after them every triggered image of the runs that were looked at."""
+    """The dataset's images, followed by every triggered image of the runs viewed so far."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -62,7 +62,7 @@ class Pool:
         return np.arange(self.size - len(images), self.size)
 
     def view(self, run: Run) -> View:
-        """The samples of a run; its triggered images join the pool."""
+        """The samples of a run; adds its triggered images to the pool."""
         labels = self.dataset.labels
         parts = partition(len(labels), run.partition_seed)
         sets = {
@@ -84,7 +84,7 @@ class Pool:
     def _attack(
         self, run: Run, backdoor: Backdoor, sets: dict[str, tuple[Indices, Indices]] | None
     ) -> Success:
-        """Stamp the adversarial-test images and, where ``sets`` are given, poison these in place."""
+        """Stamp the adversarial-test images and, if ``sets`` are given, poison these in place."""
         images, labels = self.dataset.images, self.dataset.labels
         parts = partition(len(labels), run.partition_seed)
         tested = parts.adversarial_test[labels[parts.adversarial_test] != backdoor.poison_class]
@@ -112,7 +112,7 @@ class Pool:
         stamped = self._add(blend(scene.images, trigger, mask, backdoor.trigger.alpha))
         position = len(tested)
         for name, choice in chosen.items():
-            # What is replaced is of the poison class, so that its label stands already.
+            # Replaced images are of the poison class, so their labels are already right.
             replaced = choice.replaced.numpy()
             (sets or {})[name][0][replaced] = stamped[position : position + len(replaced)]
             position += len(replaced)

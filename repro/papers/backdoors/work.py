@@ -22,7 +22,7 @@ _POOLING_BATCH = 128
 def train_fleet(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """Train every run on its poison-set from scratch; ``weights`` are not used."""
+    """Train every run on its poison-set from scratch; ``weights`` are ignored."""
     engine, piece = _pieces(fleet)
     pool, views = _prepare(engine, fleet, dataset, device)
     first = fleet.runs[0]
@@ -42,7 +42,7 @@ def train_fleet(
 def retrain_fleet(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """Go on from trained ``weights`` on the clean training set, for a fixed number of epochs, undefended."""
+    """Continue from trained ``weights`` on the clean training set, for a fixed number of epochs, undefended."""
     recipe = fleet.runs[0].retraining
     if recipe is None:
         raise ValueError("these runs have no retraining recipe")
@@ -100,12 +100,12 @@ def _measure(
     epochs: Sequence[int],
     device: torch.device,
 ) -> list[dict[str, Any]]:
-    """A record a run: accuracies, and the success rate of every attack measured on it."""
+    """One record per run: accuracies, and the success rate of every attack measured on it."""
     poisoned = _accuracies(engine, models, pool, _on(splits(views, "validation"), device))
     clean = _accuracies(engine, models, pool, _on(splits(views, "clean_validation"), device))
     joined = [np.concatenate([s.indices for s in view.successes] or [np.zeros(1, int)]) for view in views]
     width = max(map(len, joined))
-    # Rows differ in length by the number of poison-class images left out; padding repeats the first image.
+    # Rows differ in length, as poison-class images are left out; padding repeats the first image.
     padded = np.stack([np.pad(row, (0, width - len(row)), constant_values=row[0]) for row in joined])
     predicted = (
         engine.logits_of(models, pool, torch.from_numpy(padded).to(device), _POOLING_BATCH)

@@ -1,8 +1,8 @@
-"""What trains architectures: one file an engine, named by the architectures that need it.
+"""What trains architectures: one file per engine, named by the architectures that need it.
 
-An architecture's piece says ``ENGINE``; one that says nothing is trained ``stacked``. An engine's piece defines
-``OPTIONS``, those of a recipe that it understands, with their defaults, and the functions of ``Engine``.
-K is the number of models; images are float32 (n, c, h, w) in [0, 1].
+An architecture's piece may define ``ENGINE``; the default is ``stacked``. An engine's piece defines ``OPTIONS``, the
+recipe options that it understands, with their defaults, and the functions of ``Engine``. K is the number of models;
+images are float32 (n, c, h, w) in [0, 1].
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from repro.training.recipe import Recipe
 
 
 class Engine(Protocol):
-    """The functions of an engine's module; ``models`` is whatever it keeps K models in."""
+    """The functions of an engine's module; ``models`` is the engine's own representation of K models."""
 
     OPTIONS: dict[str, Any]
 
@@ -34,9 +34,9 @@ class Engine(Protocol):
         pretrained: bool,
         device: torch.device,
     ) -> Any:
-        """K models before training, each drawn from its own seed, or from published weights; never silently either.
+        """K models before training, drawn from their own seeds or from published weights; never silently the other.
 
-        Raises ReproError when published weights are asked for and there are none to be had.
+        Raises ReproError when published weights are asked for but not available.
         """
 
     @staticmethod
@@ -47,7 +47,7 @@ class Engine(Protocol):
         weights: dict[str, Tensor],
         device: torch.device,
     ) -> Any:
-        """K models with the ``weights`` that ``state`` gave."""
+        """K models with ``weights`` as returned by ``state``."""
 
     @staticmethod
     def train(
@@ -68,4 +68,4 @@ class Engine(Protocol):
 
     @staticmethod
     def state(models: Any) -> dict[str, Tensor]:
-        """All weights by name, on the CPU, each with the models as its first dimension."""
+        """All weights by name, on the CPU, with the models as the first dimension."""

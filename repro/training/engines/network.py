@@ -1,15 +1,16 @@
 """Large architectures of PyTorch modules, one model after another, with the dataset on the device as bytes.
 
-As the fleet trains (``repro.training.fleet``): batches without replacement, an incomplete one dropped, order,
-initialisation and a defence's numbers from streams of the run's own seed, early stopping with the weights of the last
-epoch. With the default options a model is what a plain PyTorch loop with ``torch.optim.Adam`` makes of it
+Training works as for the fleet (``repro.training.fleet``): batches without replacement, an incomplete one dropped;
+order, initialisation and a defence's numbers from streams of the run's own seed; early stopping with the weights of the
+last epoch. With the default options the result equals that of a plain PyTorch loop with ``torch.optim.Adam``
 (tests/training/test_network.py). Within an epoch nothing waits for the device.
 
 Options, where they differ from the paper's plain recipe: ``precision`` bfloat16 runs the network up to h(x) under
 autocast (the head, all losses and all measuring stay in float32, on a GPU with PyTorch's usual TF32 convolutions);
-``channels_last`` and ``compile`` change speed and rounding alone; ``optimiser`` sgd has Nesterov momentum 0.9;
-``schedule`` triangle, ``augmentation``: ``networks_recipe`` and ``networks_batches`` say how; ``size`` resizes images
-to so many pixels, null leaves them as they are: what the papers' networks were fed on CIFAR-10 is not said.
+``channels_last`` and ``compile`` change only speed and rounding; ``optimiser`` sgd has Nesterov momentum 0.9;
+``schedule`` triangle and ``augmentation`` are described in ``networks_recipe`` and ``networks_batches``; ``size``
+resizes images to that many pixels, null leaves them as they are: the papers do not say at what size CIFAR-10 was fed to
+their networks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +42,7 @@ OPTIONS: dict[str, Any] = {
     "weight_decay": 0.0,
     "size": None,
 }
-_PIXELS = 1 << 24  # of a batch that is measured: bounds its memory at large images
+_PIXELS = 1 << 24  # pixels of a batch that is measured: bounds memory for large images
 
 
 def pool_of(images: Tensor, device: torch.device) -> Tensor:
@@ -57,7 +58,7 @@ def fresh(
     pretrained: bool,
     device: torch.device,
 ) -> Networks:
-    """K models, each drawn from its own seed; with ``pretrained``, the head alone, and the rest as published."""
+    """K models, each drawn from its own seed; with ``pretrained``, only the head is drawn, the rest is as published."""
     return drawn(piece, shape, classes, seeds, pretrained, device)
 
 
@@ -68,7 +69,7 @@ def restored(
     weights: dict[str, Tensor],
     device: torch.device,
 ) -> Networks:
-    """The models that ``state`` was taken of."""
+    """The models that ``state`` was taken from."""
     return from_stacked(piece, shape, classes, weights, device)
 
 
@@ -82,7 +83,7 @@ def train(
     regularisation: Regularisation,
     purpose: str = "training",
 ) -> tuple[Networks, list[int]]:
-    """Train every model; the given ones stay as they are. Raises ReproError for an option out of its range."""
+    """Train copies of the models; the given ones are unchanged. Raises ReproError for an option out of range."""
     if recipe.patience is not None and validation is None:
         raise ValueError("early stopping needs a validation split")
     options = settings_of(recipe, OPTIONS)
@@ -135,7 +136,7 @@ def _logits(network: Network, pool: Tensor, indices: Tensor, size: int, batch: i
 
 
 class _Training:
-    """One model in training; splits are its own rows (n,), the regularisation has its own weight (1,)."""
+    """One model in training; splits hold its own rows (n,), the regularisation its own weight (1,)."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class _Training:
         self.device, dtype = pool.device, network.head.weight.dtype
         self.regularisation = regularisation
         self.weight = regularisation.weights.to(self.device)
-        # As plain numbers they would be sent to the device, and waited for, in every step.
+        # Plain numbers would be copied to the device, and waited for, in every step.
         self.constants = {
             name: torch.tensor(value, dtype=dtype, device=self.device)
             if type(value) in (int, float)
@@ -169,12 +170,12 @@ class _Training:
         self.augmenting = stream(seed, f"{purpose}-augmentation")
         self.memory = torch.channels_last if options.channels_last else torch.contiguous_format
         self.hidden: Callable[[Network, Tensor, int, torch.memory_format], Tensor] = (
-            # A kernel for each size of batch: which one a model gets must not depend on what was trained before.
+            # One kernel per batch size: which one a model gets must not depend on what was trained before.
             torch.compile(_hidden, dynamic=False) if self.options.compile else _hidden
         )
 
     def run(self, training: Split, validation: Split | None) -> int:
-        """Train until the recipe's end or early stop; returns how many epochs that took."""
+        """Train until the recipe's end or until early stopping; returns how many epochs that took."""
         best, since = -1, 0
         self.network.to(memory_format=self.memory)  # type: ignore[call-overload]
         for epoch in range(1, self.recipe.epochs + 1):
@@ -189,7 +190,7 @@ class _Training:
         return self.recipe.epochs
 
     def epoch(self, training: Split, epoch: int) -> None:
-        """One pass over the training samples, all of its random numbers drawn, and sent, beforehand."""
+        """One pass over the training samples, with all random numbers drawn and copied to the device beforehand."""
         self.network.train()
         n = len(training.indices)
         size = min(self.recipe.batch_size, n)
@@ -229,7 +230,7 @@ class _Training:
         )
         loss: Tensor = self.regularisation.piece.loss(batch, self.weight, **self.constants)
         if self.options.label_smoothing:
-            # Cross entropy is linear in its target: this turns the labels' into the smoothed ones'.
+            # Cross entropy is linear in its target: this turns that of the labels into that of the smoothed labels.
             uniform = (batch.logits.logsumexp(2) - batch.logits.mean(2)).mean(1)
             loss = loss + self.options.label_smoothing * (uniform - cross_entropy(batch.logits, batch.labels))
         return loss.sum()
@@ -245,7 +246,7 @@ def _hidden(network: Network, images: Tensor, size: int, memory: torch.memory_fo
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """Convolutions on a GPU by algorithms that add in a fixed order, as those on the CPU do."""
+    """Use convolution algorithms on a GPU that add in a fixed order, as those on the CPU do."""
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic
     cudnn.deterministic = True

@@ -1,4 +1,4 @@
-"""Small models of blocks, kept as one stack: trained one by one on a CPU, and at once on any other device."""
+"""Small models of blocks, kept as one stack: trained one by one on a CPU, and all at once on any other device."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -20,7 +20,7 @@ logits_of = blocks.logits_of
 
 
 def pool_of(images: Tensor, device: torch.device) -> Tensor:
-    """The pool (n, h, w, c), centred about zero."""
+    """The pool (n, h, w, c), centred around zero."""
     return fleet.pool_of(images).to(device)
 
 
@@ -47,7 +47,7 @@ def restored(
     weights: dict[str, Tensor],
     device: torch.device,
 ) -> Stack:
-    """The stack that ``state`` was taken of."""
+    """The stack that ``state`` was taken from."""
     return Stack(piece.blocks(shape, classes), shape, classes, weights).to(device)
 
 

@@ -51,7 +51,7 @@ def words(defence: str) -> str:
 
 
 def title(defence: str) -> str:
-    """The same at the head of a line."""
+    """The same as the first cell of a line."""
     return capital(words(defence))
 
 
@@ -63,9 +63,9 @@ def style(defence: str) -> dict[str, Any]:
 def less_none(
     evidence: Table, phase: str, victim: str, attack: str, defence: str
 ) -> tuple[Table, Table] | None:
-    """A defence's rows and those of no defence beside it; None of no defence itself, and where either is missing.
+    """A defence's rows and those of no defence; None for no defence itself, or if either is missing.
 
-    At matched accuracy, those of no defence are the ones that were matched for that defence.
+    At matched accuracy, the rows of no defence are those matched with that defence.
     """
     rows = evidence.where(phase=phase, victim=victim, attack=attack)
     if phase == "matched":

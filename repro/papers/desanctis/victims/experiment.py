@@ -14,11 +14,11 @@ from repro.papers.desanctis.victims.runs import EncoderRun, ExposureRun
 from repro.training.recipe import Recipe
 
 LEVELS = 10
-LEAST_OF_CLASS = 5  # on average; with fewer, a class may well have no member at all
+LEAST_OF_CLASS = 5  # on average; with fewer, some class may well have no member at all
 ATTACKS = {
     "dirty_label": "dirty_label",
     "feature_collision": "clean_label",
-}  # pieces, by the documents' names
+}  # the document's name for the attack of each piece
 
 
 class Attempt(Strict):
@@ -29,7 +29,7 @@ class Attempt(Strict):
 
 
 class AttackSettings(Strict):
-    """How many poisons, and the options of the attack's piece."""
+    """The number of poisons, and the options of the attack's piece."""
 
     budget: Count
     options: Options = Field(default_factory=dict)
@@ -42,7 +42,7 @@ DEFAULT_ATTACKS: dict[Literal["dirty_label", "feature_collision"], AttackSetting
 
 
 class VictimSettings(Strict):
-    """How many members and non-members, and how encoders and victims train."""
+    """The numbers of members and non-members, and how encoders and victims train."""
 
     units: Count
     architecture: str
@@ -66,7 +66,7 @@ def encoder_of(run: ExposureRun, s: VictimSettings) -> EncoderRun:
 
 
 def _affordable(profile: Profile, experiment: str, run: ExposureRun) -> None:
-    """Raise ReproError where a class may lack members, or the attacker's pool images for the poisons."""
+    """Raise ReproError where a class may lack members, or the attacker's pool may lack images for the poisons."""
     where, classes = f"profile {profile.name}: experiments.{experiment}", profile.classes()
     for field, held in (("members", run.members), ("nonmembers", run.nonmembers)):
         if held < LEAST_OF_CLASS * classes:
@@ -84,9 +84,9 @@ def _affordable(profile: Profile, experiment: str, run: ExposureRun) -> None:
 
 
 def expose_phase(name: str, experiment: str, conditions: Any) -> Phase:
-    """A phase that trains victims, a fleet from the encoders that phase ``train`` made of the same units.
+    """A phase that trains victims, each fleet from the encoders that phase ``train`` made for the same units.
 
-    ``conditions(profile)`` are the victims by condition, each condition in the order of the units.
+    ``conditions(profile)`` gives the victims by condition, each condition in the order of the units.
     """
 
     def fleets(profile: Profile) -> list[Fleet]:
@@ -104,7 +104,7 @@ def expose_phase(name: str, experiment: str, conditions: Any) -> Phase:
 
 
 def train_phase(experiment: str, conditions: Any) -> Phase:
-    """The phase that trains public encoders, one a unit, for every list of victims that ``conditions`` gives."""
+    """The phase that trains public encoders, one per unit, for every list of victims that ``conditions`` gives."""
 
     def fleets(profile: Profile) -> list[Fleet]:
         settings = profile.settings(experiment)
@@ -118,10 +118,10 @@ def train_phase(experiment: str, conditions: Any) -> Phase:
 
 
 def matched(own: Record, other: Record) -> dict[str, float]:
-    """Measurements of ``own`` averaged over held-out accuracies that it and ``other`` both reach.
+    """Measurements of ``own`` averaged over held-out accuracies that both it and ``other`` reach.
 
-    Between two checkpoints the measurements are interpolated to the accuracy looked for, so that both are compared at
-    the same one however far apart their checkpoints lie.
+    Between two checkpoints the measurements are interpolated to the accuracy wanted, so that both are compared at the
+    same accuracy however far apart their checkpoints lie.
     """
     reached, others = (_running_best(record) for record in (own, other))
     low, high = max(reached[0], others[0]), min(reached[-1], others[-1])
@@ -137,7 +137,7 @@ def _at_accuracy(checkpoints: list[dict[str, float]], reached: list[float], leve
     after = next((i for i, best in enumerate(reached) if best >= level), len(reached) - 1)
     if after == 0:
         return checkpoints[after]
-    # Accuracy may have fallen below its best in between: interpolate from the checkpoint that set the best.
+    # Accuracy may have fallen below its best in between: interpolate from the checkpoint with the best.
     before = reached.index(reached[after - 1])
     part = (level - reached[before]) / (reached[after] - reached[before])
     return {
@@ -154,7 +154,7 @@ def _running_best(record: Record) -> list[float]:
 
 
 def exposed_row(run: ExposureRun, phase: str, measured: dict[str, float]) -> Row:
-    """A row of a table of exposed victims: what the run is, and what was measured."""
+    """One row of a table of exposed victims: the run's description, and what was measured."""
     described: Row = {
         "run": run.id,
         "phase": phase,

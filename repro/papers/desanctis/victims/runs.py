@@ -7,14 +7,14 @@ from repro.harness.runs import Data, Defence, Description, Options
 from repro.training.recipe import Recipe
 
 Victim = Literal["scratch", "fine-tuned", "frozen"]
-"""Trained from nothing; from a public encoder, all layers; or a linear head on that encoder as it is."""
+"""Trained from scratch; from a public encoder, all layers; or only a linear head on the frozen encoder."""
 
 
 @dataclass(frozen=True)
 class EncoderRun(Description):
     """A public model, trained on the attacker's pool, whose representation victims and attacker share.
 
-    ``validation`` images are kept out of the pool: the victim's own, to stop early by.
+    ``validation`` images are kept out of the pool: the victim uses them for early stopping.
     """
 
     unit: str
@@ -68,6 +68,6 @@ class ExposureRun(Description):
         return used | ({("attack", self.attack.name)} if self.attack else set())
 
     def epoch_images(self, count: int) -> int:
-        """How many images it trains on in an epoch, whatever the dataset's ``count``."""
+        """How many images it trains on in an epoch, regardless of the dataset's ``count``."""
         del count
         return self.members + (self.attack.budget if self.attack else 0)

@@ -14,8 +14,8 @@ VICTIMS = ("scratch", "fine-tuned", "frozen")
 ATTACKS = ("none", "dirty_label", "clean_label")
 PHASES = {"final": "after training", "matched": "at matched held-out accuracy"}
 METRIC = (
-    "An attacker guesses who was a member of the training set from the metric M\\_mem of the model's answer; members "
-    "tend to have the lower one. *AUC* is the area under that guess's ROC curve, 0.5 for a coin. The poison is meant "
+    "An attacker guesses who was a member of the training set from the metric M\\_mem of the model's output; members "
+    "tend to score lower. *AUC* is the area under the ROC curve of that guess, 0.5 by chance. The poison is meant "
     "to expose the members of one target class."
 )
 LOW_RATES = {"tpr_at_0.001": "TPR at 0.1 %", "tpr_at_0.01": "TPR at 1 %"}
@@ -56,7 +56,7 @@ def rates(evidence: Table) -> list[str]:
 
 
 def low_rates(nonmembers: int) -> str:
-    """What false positive rates of 0.1 % and 1 % mean among as many non-members, in a sentence."""
+    """What false positive rates of 0.1 % and 1 % mean for that many non-members, in a sentence."""
     allowed = [int(Fraction(text) * nonmembers) for text in ("0.001", "0.01")]
     smallest = f"{100 / nonmembers:.2g} %"
     return (
@@ -83,7 +83,7 @@ def attacks(evidence: Table) -> list[str]:
 
 
 def what_victims_are(evidence: Table) -> str:
-    """What each kind of victim is, in a sentence; empty where none of them is known."""
+    """What each kind of victim is, in a sentence; empty if no kind is known."""
     known = [f"*{v}* ones are {_WORDS[v]}" for v in victims(evidence) if v in _WORDS]
     return f"Of the victims, {listing(known)}." if known else ""
 
@@ -113,7 +113,7 @@ def conditions(rows: Table) -> list[Condition]:
 
 
 def budgets(rows: Table) -> list[int]:
-    """How many poisons are met, ascending."""
+    """The numbers of poisons that occur, ascending."""
     return sorted(int(value) for value in rows.values("budget") if isinstance(value, int | float))
 
 
@@ -125,13 +125,13 @@ def measured(rows: Table, metric: str, digits: int = 3) -> str:
 
 
 def folded_accuracies(summary: str, header: list[str], lines: list[tuple[list[str], Table]]) -> str:
-    """Accuracies and epochs, folded away; a line is its first cells and its rows."""
+    """Accuracies and epochs, folded away; each line is given by its first cells and its rows."""
     cells = [[*words, *(measured(rows, metric) for metric in ACCURACIES)] for words, rows in lines]
     return details(summary, table([*header, *ACCURACIES.values()], cells, left=len(header)))
 
 
 def side(difference: Estimate | None) -> int:
-    """On which side of 0 a difference lies with its interval: -1, 1, or 0 where it cannot be told."""
+    """The side of 0 on which a difference lies with its interval: -1, 1, or 0 if undecided."""
     if difference is None or difference.half_width is None:
         return 0
     return int(difference.mean > difference.half_width) - int(-difference.mean > difference.half_width)

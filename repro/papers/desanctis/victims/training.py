@@ -1,7 +1,7 @@
-"""Victims of attacks on one partition: who is a member, how a victim begins, and what it sees (desanctis 2.3, 2.4).
+"""Victims of attacks on one partition: who is a member, how a victim starts, and what it sees (desanctis 2.3, 2.4).
 
 Every unit splits the data into members (the victim's training set), non-members (held out), the victim's validation
-images, and a pool, which is the attacker's and what the public encoder was trained on.
+images, and a pool, which belongs to the attacker and on which the public encoder was trained.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Parts:
 class View:
     """What victims see: ``pool`` holds images, or encoders' features of them in their place.
 
-    Images are named by their index among all images; with ``offsets`` (K, 1) added, it is a row of the pool.
+    Images are identified by their index among all images; adding ``offsets`` (K, 1) gives the row of the pool.
     """
 
     pool: Tensor
@@ -50,7 +50,7 @@ class View:
         return logits_of(victims, self.pool, indices + self.offsets)
 
     def reads(self, victims: Stack, indices: Tensor) -> Tensor:
-        """Classes (K, n) that victims read images as."""
+        """Classes (K, n) that victims assign to images."""
         return self.logits(victims, indices).argmax(-1)
 
     @torch.no_grad()
@@ -60,14 +60,14 @@ class View:
 
 
 def images_and_labels(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The dataset as the engine wants it: images (n, h, w, c), centred, and labels (n,)."""
+    """The dataset in the engine's layout: images (n, h, w, c), centred, and labels (n,)."""
     return pool_of(torch.from_numpy(dataset.images)).to(device), torch.from_numpy(dataset.labels).to(device)
 
 
 def parts_of(
     runs: Sequence[EncoderRun] | Sequence[ExposureRun], dataset: Dataset, device: torch.device
 ) -> Parts:
-    """Each run's split of the dataset, from its seed; ReproError where nothing is left for the pool."""
+    """Each run's split of the dataset, from its seed; raises ReproError if nothing is left for the pool."""
     members, nonmembers, validation = runs[0].members, runs[0].nonmembers, runs[0].validation
     if members + nonmembers + validation >= len(dataset.labels):
         own = f" with {validation} images to stop early by" if validation else ""
@@ -84,7 +84,7 @@ def parts_of(
 def fresh(
     runs: Sequence[EncoderRun] | Sequence[ExposureRun], dataset: Dataset, purpose: str, device: torch.device
 ) -> Stack:
-    """Models before training; those of one unit differ by ``purpose``, so that none starts where another did."""
+    """Models before training; those of one unit differ by ``purpose``, so that no two start alike."""
     piece = plugins.load("architecture", runs[0].architecture)
     shape, classes = dataset.images.shape[1:], len(dataset.classes)
     drawn = [int(torch.randint(2**62, (1,), generator=stream(run.seed, purpose))) for run in runs]
@@ -92,14 +92,14 @@ def fresh(
 
 
 def begun(victim: Victim, blank: Stack, encoders: Stack, images: Tensor) -> tuple[Stack, View]:
-    """Victims of a kind before training, out of fresh models and the encoders, and what they see of the images."""
+    """Victims of a kind before training, made from new models and the encoders, and their view of the images."""
     head = {name: tensor for name, tensor in blank.state().items() if name.startswith("head.")}
     nothing = torch.zeros(blank.members, 1, dtype=torch.long, device=images.device)
     if victim == "scratch":
         return blank, View(images, nothing)
     if victim == "fine-tuned":
         return Stack(blank.blocks, blank.shape, blank.classes, encoders.state() | head), View(images, nothing)
-    # A head alone, that sees its own encoder's features as images.
+    # Only a head, which sees its own encoder's features as images.
     features = _features_of_all(encoders, images)
     width = features.shape[-1]
     rows = torch.arange(blank.members, device=images.device)[:, None] * len(images)
@@ -124,7 +124,7 @@ def regularisation(defences: Sequence[Defence]) -> Regularisation:
 
 
 def joined(members: Split, poison: Split) -> Split:
-    """The members' samples and the attack's poisons behind them."""
+    """The members' samples followed by the attack's poisons."""
     return Split(
         torch.cat([members.indices, poison.indices], 1), torch.cat([members.labels, poison.labels], 1)
     )

@@ -33,7 +33,7 @@ FALSE_POSITIVE_RATES = [0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
 def train_encoders(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """Train a public encoder a run on its pool; records say how well it reads the non-members."""
+    """Train one public encoder per run on its pool; records hold its accuracy on the non-members."""
     runs: Sequence[EncoderRun] = fleet.runs
     pool, labels = images_and_labels(dataset, device)
     parts = parts_of(runs, dataset, device)
@@ -51,10 +51,10 @@ def train_encoders(
 def train_victims(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """Train a victim a run; a record holds what was measured at every checkpoint. ``weights``: the encoders'.
+    """Train one victim per run; a record holds the measurements at every checkpoint. ``weights``: the encoders'.
 
-    A defence that trains in a way of its own (its piece's ``train``) takes the fleet's place; one that promises privacy
-    (its ``epsilon``) has it recorded at each checkpoint.
+    A defence with its own way of training (its piece's ``train``) replaces the fleet's; for one that promises privacy
+    (its piece's ``epsilon``), epsilon is recorded at each checkpoint.
     """
     runs: Sequence[ExposureRun] = fleet.runs
     pool, labels = images_and_labels(dataset, device)
@@ -101,7 +101,7 @@ def _poisoned(
     pool: Tensor,
     labels: Tensor,
 ) -> tuple[Tensor, Split | None]:
-    """The pool with the fleet's poisons behind it, and where each run's poisons are."""
+    """The pool followed by the fleet's poisons, and each run's poisons as rows of it."""
     attack = runs[0].attack
     if attack is None:
         return pool, None
@@ -134,7 +134,7 @@ def _poisoned(
 def _pairs(
     runs: Sequence[ExposureRun], attack: Amplification, parts: Parts, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Base and target image of each poison, (K, budget): pool images of other classes, target-class members in turn."""
+    """Base and target of each poison, (K, budget): pool images of other classes, target-class members in turn."""
     bases, targets = [], []
     for run, own, members in zip(runs, parts.pool, parts.members, strict=True):
         others = own[labels[own] != run.target_class]
@@ -146,10 +146,10 @@ def _pairs(
 
 
 def _exposure(logits: Sequence[Tensor], labels: Sequence[Tensor], run: ExposureRun) -> dict[str, list[Any]]:
-    """What an attacker who sees M_mem learns of a victim's members, in all and by the targeted class, by checkpoint.
+    """What M_mem tells an attacker about a victim's members, over all classes and the targeted one, by checkpoint.
 
-    logits (T, n, classes) at T checkpoints, and labels (n,), of members, non-members and, where there are any, images
-    to validate on.
+    logits (T, n, classes) at T checkpoints, and labels (n,), of members, non-members and, if there are any, validation
+    images.
     """
     correct = [(own.argmax(-1) == its).double().cpu() for own, its in zip(logits, labels, strict=True)]
     member, nonmember = (

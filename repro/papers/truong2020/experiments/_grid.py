@@ -33,12 +33,12 @@ def figure(rows: Table, metric: str, minus: str | None = None) -> float | None:
 
 
 def by_trigger(triggers: Sequence[str], words: Sequence[str]) -> str:
-    """One figure a trigger, in words: sine 0.90; low variance 0.20."""
+    """One figure per trigger, in words: sine 0.90; low variance 0.20."""
     return "; ".join(f"{name(trigger)} {said}" for trigger, said in zip(triggers, words, strict=True))
 
 
 def sentences(rows: Sequence[tuple[str, str, str]]) -> str:
-    """A table of what the paper says in words, where, and what stands against it here."""
+    """A table of what the paper says in words, where, and our figures for it."""
     return table(["Where", "The paper", "Here"], rows, left=3)
 
 
@@ -59,12 +59,12 @@ def reach(values: Sequence[float]) -> str:
 
 
 def title(trigger: str) -> str:
-    """A trigger's name at the head of a line."""
+    """A trigger's name as the first cell of a line."""
     return capital(name(trigger))
 
 
 def half(rows: Table, column: str, threshold: float = 0.5) -> str:
-    """The smallest value of a column from which on mean ASR stays at or above a threshold, in words."""
+    """The smallest value of a column beyond which mean ASR stays at or above a threshold, in words."""
     grid = levels(rows, column)
     reached = [value for value in grid if (figure(rows.where(**{column: value}), "asr") or 0.0) >= threshold]
     lasting = [value for value in reached if all(later in reached for later in grid if later >= value)]

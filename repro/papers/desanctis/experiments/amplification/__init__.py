@@ -1,7 +1,7 @@
 """Membership exposure by how many poisons the attacker adds, and by the kind of victim (desanctis 2.4, 2.5).
 
 No defence. *Scratch* and *fine-tuned* victims train all layers, *frozen* ones a linear head on the public encoder's
-features, which is the setting that clean-label poisons are crafted for.
+features, the setting that clean-label poisons are crafted for.
 """
 
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ from repro.training.recipe import Recipe
 
 
 class BudgetSettings(Strict):
-    """How many poisons are tried, and the options of the attack's piece."""
+    """The numbers of poisons that are tried, and the options of the attack's piece."""
 
     budgets: Annotated[list[Count], Field(min_length=1)]
     options: Options = Field(default_factory=dict)

@@ -80,12 +80,12 @@ def _protocol(report: Report) -> str:
 
 
 def _words(condition: Condition) -> list[str]:
-    """Victim, attack and budget as a table says them."""
+    """Victim, attack and budget as cells of a table."""
     return [capital(condition.victim), name(condition.attack), str(condition.budget)]
 
 
 def _changes(rows: Table) -> list[str]:
-    """Poisoned less unpoisoned victims, and in words how exposure goes with the budget."""
+    """Poisoned minus unpoisoned victims, and in words how exposure depends on the budget."""
     lines, words = [], []
     for victim in victims(rows):
         none = rows.where(victim=victim, attack="none")
@@ -125,7 +125,7 @@ def _in_words(victim: str, attack: str, none: Table, by_budget: list[tuple[int, 
 
 
 def _figure(report: Report, rows: Table) -> str:
-    """A row of panels an attack: AUC on the left, accuracy on the right; a line a victim."""
+    """One row of panels per attack: AUC on the left, accuracy on the right; one line per victim."""
     shown = [attack for attack in attacks(rows) if attack != "none"]
     with look():
         size = {"height": 2.6 * len(shown) + 0.5, "width": 8.5}

@@ -16,10 +16,10 @@ MEASURED = {
     "accuracy_before": "accuracy_before",
     "clean_accuracy": "accuracy_after",
 }
-"""Columns of a run's row, and what its record calls them."""
+"""Columns of a run's row, and their names in its record."""
 
 CHECKED = ("computed", "published", "tolerance", "bound")
-FORMULA_TOLERANCE = 1e-6  # of the sum written out, or of 1 where that is less
+FORMULA_TOLERANCE = 1e-6  # relative to the sum written out, or to 1 if that is larger
 GRADIENT_NORM = 1e-4
 GRADIENT_ERROR = 1e-2
 
@@ -85,7 +85,7 @@ def _row(run: BilevelRun, phase: str, cells: dict[str, Cell]) -> Row:
 
 
 def _check_rows(run: BilevelRun, record: Record) -> list[Row]:
-    """Four assertions: the document's sum, theta* a minimum, the hypergradient, and an objective that falls."""
+    """Checks of four assertions: the document's sum, theta* a minimum, the hypergradient, the objective's fall."""
     written_out = float(record["value_written_out"])
     tolerance = FORMULA_TOLERANCE * max(1.0, abs(written_out))
     value = float(record["value_after"])

@@ -13,8 +13,9 @@ OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 class BilevelRun(Description):
     """Poisons for one objective, moved by ``iterations`` steps down the hypergradient of a softmax regression.
 
-    The poisons start as images of the target class with their own label. ``tested`` images measure accuracy; an
-    objective's D_target holds these, ``targets`` images of other classes, or ``tested`` such under the trigger.
+    The poisons start as images of the target class with their own label. ``tested`` images measure accuracy. Depending
+    on the objective, D_target holds these images, ``targets`` images of other classes, or ``tested`` images of other
+    classes under the trigger.
     """
 
     unit: str

@@ -29,7 +29,7 @@ _CHECKS = {
 
 
 def blocks(report: Report, evidence: Table) -> list[str]:
-    """What the interface is, the figures by objective, and how many rows of each check hold."""
+    """The interface, the figures by objective, and how many rows of each check hold."""
     attacked = evidence.where(phase="attacked")
     objectives = ordered(attacked.values("objective"), _OBJECTIVES)
     figures = [

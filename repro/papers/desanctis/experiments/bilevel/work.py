@@ -1,4 +1,4 @@
-"""Solve the bi-level poisoning problem for one objective, and check what was solved (desanctis 2.1).
+"""Solve the bi-level poisoning problem for one objective, and check the solution (desanctis 2.1).
 
 Every unit splits the data into members, which are D_clean, images of the target class from which the poisons start, and
 held-out images, from which D_target is taken.
@@ -27,9 +27,9 @@ from repro.triggers import Scene
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """Indices into the dataset: what is trained on, what the poisons start from, what is held out.
+    """Indices into the dataset: training samples, the poisons' starting images, held-out images.
 
-    ``tested`` are the first held-out images, ``others`` the first of these that are not of the target class.
+    ``tested`` are the first held-out images, ``others`` the first held-out images that are not of the target class.
     """
 
     members: Indices
@@ -41,9 +41,9 @@ class _Parts:
 def train_bilevel(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """A record a run: the objective without poisons, at their start and solved, and its checks. One objective a fleet.
+    """One record per run: the objective without poisons, at their start and solved, and its checks.
 
-    ReproError where the dataset is too small for a run.
+    A fleet has one objective. Raises ReproError where the dataset is too small for a run.
     """
     runs: Sequence[BilevelRun] = fleet.runs
     first = runs[0]
@@ -87,7 +87,7 @@ def train_bilevel(
 
 
 def _measured(problem: Problem, theta: Tensor, tested: Samples) -> dict[str, Tensor]:
-    """The objective's value, its success rate and the test accuracy of models, (K,) each."""
+    """The models' objective, success rate and test accuracy, (K,) each."""
     aimed = problem.inner.logits(theta, problem.objective.inputs)
     read = problem.inner.logits(theta, tested.images).argmax(-1)
     return {
@@ -149,7 +149,7 @@ def _objective(
 def _written_out(
     runs: Sequence[BilevelRun], theta: Tensor, aims: Samples, stamps: Sequence[checks.Stamp]
 ) -> Tensor:
-    """The document's sums of A, one sample after the other, (K,)."""
+    """The document's sums of A, sample by sample, (K,)."""
     values = []
     for k, run in enumerate(runs):
         own, images = theta[k].detach().cpu().numpy(), aims.images[k].cpu().numpy()

@@ -1,15 +1,15 @@
 """Comparative study: contrastive losses against regularisation, early stopping, DP-SGD and CRL (desanctis 4.2, 5.1).
 
-Each defence is met by both attacks on membership, after training and at equal held-out accuracy (as experiment
-`exposure` has it) along the whole of its training. Early stopping is the undefended victim at the checkpoint of its
-highest validation accuracy, the first of equal ones. CRL is also trained without poison, to see whether the attack
-still amplifies exposure under it.
+Each defence faces both attacks on membership and is measured after training and, as in experiment `exposure`, at equal
+held-out accuracy along its whole training. Early stopping is the undefended victim at the checkpoint of its highest
+validation accuracy (the first one in a tie). CRL is also trained without poison, to see whether the attack still
+amplifies exposure under it.
 
-The documents give no weights. The rules, fixed before anything was trained, on the tuning's seeds: of a defence's
-``grid``, the heaviest weight whose mean held-out accuracy, trained from scratch without poison, is at most
-``accuracy_budget`` below that of no defence; where even the lightest costs more, that one. Of the margin loss, also the
-*strongest attempt*: of every weight in ``attempts``, with all pairs and with distance-weighted sampling, the one whose
-mean AUC in the targeted class is lowest under clean-label poison after training.
+The documents give no weights. They are chosen on the tuning's seeds by rules fixed before anything was trained. For
+each defence: the heaviest weight in its ``grid`` whose mean held-out accuracy, trained from scratch without poison, is
+at most ``accuracy_budget`` below that of no defence; if even the lightest costs more, the lightest. For the margin
+loss, also the *strongest attempt*: among all weights in ``attempts``, with all pairs and with distance-weighted
+sampling, the one with the lowest mean AUC in the targeted class under clean-label poison after training.
 """
 
 from collections.abc import Sequence
@@ -39,12 +39,12 @@ from repro.training.recipe import Recipe
 VICTIMS: tuple[Victim, ...] = ("scratch", "fine-tuned")
 EARLY_STOPPING = "early_stopping"
 STRONGEST = "margin_strongest"
-UNPOISONED = ("none", "crl")  # defences that are also met without an attack
+UNPOISONED = ("none", "crl")  # defences that are also measured without an attack
 _AVERAGED = ("auc", "target_auc", "member_accuracy", "test_accuracy", "target_accuracy", "other_accuracy")
 
 
 class Tried(Strict):
-    """A defence's grid of weights, the one that the rule chooses, and the options of its piece."""
+    """A defence's grid of weights, the weight that the rule chooses, and the options of its piece."""
 
     weight: Positive
     grid: Weights
@@ -80,7 +80,7 @@ class Settings(VictimSettings):
 
 
 def _run(profile: Profile, victim: Victim, attack: str | None, defence: Defence) -> ExposureRun:
-    """A victim of nobody yet: `_of_units` gives it a unit."""
+    """A victim without a unit, which `_of_units` sets."""
     s: Settings = profile.settings("comparative")
     chosen = s.attacks[attack] if attack else None  # type: ignore[index]
     return ExposureRun(
@@ -141,7 +141,7 @@ def _tuned(profile: Profile) -> list[list[ExposureRun]]:
 
 
 def _attempted(profile: Profile) -> list[list[ExposureRun]]:
-    """Every attempt with the margin loss, under clean-label poison, on the tuning's seeds; first no defence."""
+    """No defence, then every attempt with the margin loss, under clean-label poison on the tuning's seeds."""
     s: Settings = profile.settings("comparative")
     forms = ("margin", "margin_sampled")
     defences = [Defence(), *(Defence(form, weight) for form in forms for weight in s.attempts)]
@@ -159,7 +159,7 @@ def _tune(profile: Profile) -> list[list[ExposureRun]]:
 
 
 def _compare(profile: Profile) -> list[list[ExposureRun]]:
-    """No two alike: the strongest attempt may be one that is compared anyway."""
+    """The victims compared, without duplicates: the strongest attempt may be compared anyway."""
     found: dict[str, list[ExposureRun]] = {}
     for runs in _compared(profile).values():
         found.setdefault(runs[0].id, runs)
@@ -168,7 +168,7 @@ def _compare(profile: Profile) -> list[list[ExposureRun]]:
 
 def _row(run: ExposureRun, phase: str, measured: dict[str, float], name: str, versus: str | None) -> Row:
     row = exposed_row(run, phase, measured) | {"regulariser": name, "versus": versus}
-    epsilon = row.pop("epsilon", None)  # of one defence alone, and so the last column for all
+    epsilon = row.pop("epsilon", None)  # only one defence has it, so it is the last column for all
     return row | {"epsilon": epsilon}
 
 
@@ -180,7 +180,7 @@ def _early(record: Record) -> dict[str, float]:
 def _trajectory(
     runs: Sequence[ExposureRun], victims: dict[str, Record], name: str, columns: Sequence[str]
 ) -> list[Row]:
-    """What was measured along training, averaged over the units; what is not averaged is empty."""
+    """Measurements along training, averaged over the units; columns that are not averaged are empty."""
     rows: list[Row] = []
     for at, epoch in enumerate(runs[0].checkpoints):
         seen = [victims[run.id]["checkpoints"][at] for run in runs]
@@ -248,7 +248,7 @@ def strongest_attempt(table: Table) -> tuple[str, float]:
 
 
 def disagreements(profile: Profile, table: Table) -> list[str]:
-    """Where the profile's values are not what the rules choose from the evidence; empty when they agree."""
+    """Where the profile's values differ from what the rules choose from the evidence; empty if they agree."""
     s: Settings = profile.settings("comparative")
     found = [
         f"{name}: weight {s.defences[name].weight}, the rule chooses {weight}"

@@ -1,4 +1,4 @@
-"""Exposure against held-out accuracy along training, a panel a victim and attack, a line a defence."""
+"""Exposure against held-out accuracy along training, one panel per victim and attack, one line per defence."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from repro.report.summary import mean, numeric, ordered
 from repro.report.wording import capital
 
 Point = tuple[float, float]  # held-out accuracy and AUC in the target class
-_ROOM = 0.06  # how far left of the least accurate end the axis goes
+_ROOM = 0.06  # how far the axis extends to the left of the least accurate end
 
 
 def figure(report: Report, evidence: Table) -> str | None:
-    """The picture's Markdown; None where no poisoned victim was followed along its training."""
+    """The picture's Markdown; None if no poisoned victim was measured along its training."""
     followed = evidence.where(phase="trajectory")
     shown, kinds = [a for a in attacks(followed) if a != "none"], victims(followed)
     if not shown or not kinds:
@@ -54,7 +54,7 @@ def figure(report: Report, evidence: Table) -> str | None:
 
 
 def trajectories(followed: Table, victim: str, attack: str) -> dict[str, list[Point]]:
-    """By defence, where its victims are at each epoch looked at, in their order."""
+    """By defence, its victims' figures at each checkpoint, in order."""
     rows = followed.where(victim=victim, attack=attack)
     paths: dict[str, list[tuple[float, Point]]] = {}
     for row in rows:
@@ -65,7 +65,7 @@ def trajectories(followed: Table, victim: str, attack: str) -> dict[str, list[Po
 
 
 def stopped(final: Table, victim: str, attack: str) -> Point | None:
-    """Where early stopping stops, on average; None where it was not tried."""
+    """The mean point at which early stopping stops; None if it was not tried."""
     rows = final.where(victim=victim, attack=attack, regulariser=EARLY_STOPPING)
     accuracy, auc = mean(rows, "test_accuracy"), mean(rows, "target_auc")
     return (accuracy.mean, auc.mean) if accuracy and auc else None

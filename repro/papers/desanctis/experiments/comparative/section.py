@@ -49,9 +49,9 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         found += [
             shown,
             "*AUC in the target class against held-out accuracy from the first to the last epoch looked at, means over "
-            "units; the marker is where training ends (of early stopping, the mean of where it stops each undefended "
-            "victim). Down and to the right is better. What lies left of the axis is not shown. Colours are families: "
-            "contrastive losses blue, the margin loss among them darker; regularisation green.*",
+            "units; the marker is where training ends (for early stopping, the mean over where it stops each "
+            "undefended victim). Down and to the right is better. Values to the left of the axis are not shown. "
+            "Colours are families: contrastive losses blue, the margin loss among them darker; regularisation green.*",
         ]
     panels = [(victim, attack) for attack in attacks(final) for victim in victims(final)]
     for panel in panels:
@@ -105,7 +105,7 @@ def _difference(pair: tuple[Table, Table] | None, metric: str) -> str:
 
 
 def _weight(rows: Table) -> str:
-    """A defence's weight; of DP-SGD also the privacy that it leaves."""
+    """A defence's weight; for DP-SGD also its privacy budget."""
     weights = [float(w) for w in rows.values("weight") if isinstance(w, int | float) and w]
     spent = mean(rows, "epsilon") if "epsilon" in rows.columns else None
     shown = listing([f"{w:g}" for w in weights]) if weights else NONE
@@ -131,7 +131,7 @@ def _crl(final: Table) -> list[str]:
 
 
 def _moved(final: Table, victim: str, defence: str) -> str | None:
-    """What clean-label poison does to the target class's exposure under a defence; None where one is not measured."""
+    """How clean-label poison changes the target class's exposure under a defence; None if not measured."""
     rows = final.where(victim=victim, regulariser=defence)
     clean, poisoned = rows.where(attack="none"), rows.where(attack="clean_label")
     change, before, after = (

@@ -23,7 +23,7 @@ _TOLD = {1: "higher", -1: "lower", 0: "not told apart"}
 
 
 def chosen(report: Report, evidence: Table) -> list[str]:
-    """The rule in words, what it chooses, where the profile does otherwise, and every grid folded away."""
+    """The rule in words, its choices, where the profile differs from them, and every grid folded away."""
     tuned = evidence.where(phase="tuned")
     if "comparative" not in report.profile.experiments or not len(tuned.where(regulariser="none")):
         return []
@@ -46,10 +46,10 @@ def chosen(report: Report, evidence: Table) -> list[str]:
             ]
         )
     found = [
-        "**How weights were chosen.** The documents give none. The rule was fixed beforehand: of a defence's grid the "
-        "heaviest weight whose mean held-out accuracy, trained from scratch without poison, is at most "
-        f"{s.accuracy_budget:g} below that of no defence; where even the lightest costs more, that one (†). It never "
-        f"looks at exposure, and its {len(tuned.values('unit'))} units use seeds outside the evidence.",
+        "**How weights were chosen.** The documents give none. The rule was fixed beforehand: the heaviest weight of "
+        "a defence's grid whose mean held-out accuracy, trained from scratch without poison, is at most "
+        f"{s.accuracy_budget:g} below that of no defence; if even the lightest costs more, the lightest (†). It never "
+        f"uses exposure, and its {len(tuned.values('unit'))} units use seeds outside the evidence.",
         table(["Defence", "Its weight", "Grid", "Chosen", "Held-out accuracy less none's"], lines, left=3),
     ]
     if wrong := _disagreements(report, evidence):
@@ -58,7 +58,7 @@ def chosen(report: Report, evidence: Table) -> list[str]:
 
 
 def _disagreements(report: Report, evidence: Table) -> list[str]:
-    """As the experiment finds them; nothing where the evidence is not that of this profile's defences."""
+    """The experiment's own findings; empty if the evidence is not of this profile's defences."""
     tuned = {str(d) for d in evidence.where(phase="tuned").values("regulariser")} - {"none"}
     known = set(report.profile.settings("comparative").defences)
     return disagreements(report.profile, evidence) if tuned <= known and _attempts(evidence) else []
@@ -98,9 +98,9 @@ def strongest(report: Report, evidence: Table) -> list[str]:
         kinds = victims(attempted)
         units = len(attempted.values("unit"))
         found += [
-            "**The strongest attempt with the margin loss.** So that a weight badly chosen cannot stand for the loss, "
-            f"{len(attempts)} attempts, all pairs and sampled ones, were made under clean-label poison on {units} "
-            "units of the tuning's seeds, this time looking at exposure: the one with the lowest mean AUC in the "
+            "**The strongest attempt with the margin loss.** So that the loss is not judged by a badly chosen weight, "
+            f"{len(attempts)} attempts, with all pairs and with sampled ones, were made under clean-label poison on "
+            f"{units} units of the tuning's seeds, this time using exposure: the one with the lowest mean AUC in the "
             f"target class is taken, {words(best[0])} at weight {best[1]:g}. That choice favours the loss on those "
             "seeds, so only the evidence's own decide.",
             _tried(attempted, attempts, best, kinds),
@@ -111,7 +111,7 @@ def strongest(report: Report, evidence: Table) -> list[str]:
 def _tried(
     attempted: Table, attempts: list[tuple[str, float]], best: tuple[str, float], kinds: list[str]
 ) -> str:
-    """AUC in the target class on the tuning's seeds, by attempt and victim, and less that of no defence."""
+    """AUC in the target class on the tuning's seeds, by attempt and victim, and its difference to no defence."""
     lines = []
     for form, weight in [("none", 0.0), *attempts]:
         cells = []
@@ -129,7 +129,7 @@ def _tried(
 
 
 def _on_evidence(report: Report, evidence: Table) -> list[str]:
-    """How the strongest attempt does against no defence on the evidence's seeds, a line a victim and attack."""
+    """How the strongest attempt does against no defence on the evidence's seeds, one line per victim and attack."""
     final = evidence.where(phase="final", regulariser=STRONGEST)
     said = []
     for attack in attacks(final):

@@ -1,11 +1,12 @@
 """Detect backdoors by reconstructed triggers, with and without the classes' margins, and mitigate (desanctis 2.2, 3).
 
 Neural Cleanse (Wang et al. 2019) on a poisoned and a clean model of each unit and architecture, trained as those of the
-backdoor experiments. Its outlier test stands beside the one that section 3 proposes, and what it finds is put to use by
-pruning, unlearning and a proactive filter.
+backdoor experiments. Its outlier test is compared with the one that section 3 proposes, and the triggers found are used
+for pruning, unlearning and a proactive filter.
 
-How many units are pruned and how long is unlearned was chosen on the tuning's seeds by clean accuracy: of 5, 10, 15 and
-20 units the most that lose at most 0.05 in every architecture, of 1, 2 and 5 epochs the fewest that lose at most 0.02.
+The number of pruned units and the length of unlearning were chosen on the tuning's seeds by clean accuracy: the largest
+of 5, 10, 15 and 20 units that loses at most 0.05 in every architecture, and the fewest of 1, 2 and 5 epochs that lose
+at most 0.02.
 """
 
 from collections import Counter
@@ -40,7 +41,7 @@ MITIGATED = (
 
 
 class Settings(Strict):
-    """How many units, which architectures and trigger; the search's length and what is done with its finds.
+    """The number of units, architectures and trigger; the search's length and how its triggers are used.
 
     ``filter_rate`` is the share of the defender's clean images that the filter may flag. Steps, units pruned and epochs
     of unlearning were chosen on 20 units of digits' tuning seeds; the last two by clean accuracy.
@@ -66,12 +67,14 @@ def _attack(profile: Profile, unit: Unit) -> Backdoor:
 
 
 def _models(profile: Profile) -> list[Run]:
-    """Poisoned models, then clean ones; ReproError for an architecture that is not trained in stacks."""
+    """Poisoned models, then clean ones; raises ReproError for an architecture that is not trained in stacks."""
     architectures: list[str] = profile.settings("detection").architectures
     for name in architectures:
         where = f"profile {profile.name}: experiments.detection.architectures"
         if name not in profile.architectures:
-            raise ReproError(f"{where}: {name!r} is none of the profile's {', '.join(profile.architectures)}")
+            raise ReproError(
+                f"{where}: {name!r} is not one of the profile's {', '.join(profile.architectures)}"
+            )
         if engine_of(name) != "stacked":
             raise ReproError(f"{where}: {name!r} is not trained in stacks, which detection works on")
     among = _units(profile)
@@ -143,26 +146,26 @@ def _row(run: DetectionRun, trained: Record, found: Record) -> Row:
 
 
 def _right(run: DetectionRun, verdict: dict[str, Any]) -> float | None:
-    """1 where the model is flagged for its poison class; None for a clean model, which has none."""
+    """1 if the model is flagged for its poison class, else 0; None for a clean model, which has no poison class."""
     if not run.backdoor:
         return None
     return float(verdict["backdoored"] and verdict["class"] == run.backdoor.poison_class)
 
 
 def midrank(margins: list[float], index: int) -> float:
-    """From 0 for the smallest; two classes nearest to each other share one margin, and the mean of their ranks."""
+    """A margin's rank, from 0 for the smallest; classes nearest to each other share a margin, and their mean rank."""
     own = margins[index]
     return sum(m < own for m in margins) + (sum(m == own for m in margins) - 1) / 2
 
 
 def smaller_half(rank: float, classes: int) -> float:
-    """1 for a rank in the smaller half, 0 for one in the larger, 0.5 in the middle: 0.5 on average by chance."""
+    """1 for a rank in the smaller half, 0 in the larger half, 0.5 in the middle: 0.5 on average by chance."""
     middle = (classes - 1) / 2
     return 1.0 if rank < middle else 0.0 if rank > middle else 0.5
 
 
 def _class_rows(profile: Profile, columns: Row, found: list[tuple[DetectionRun, Record]]) -> list[Row]:
-    """Of the clean models of each architecture, a row a class: means over units, and how often it raises an alarm."""
+    """One row per architecture and class, of its clean models: means over units, and how often it raises an alarm."""
     rows = []
     for name in profile.settings("detection").architectures:
         clean = [record for run, record in found if run.architecture == name and not run.backdoor]
@@ -188,7 +191,7 @@ def _alarms(records: list[Record], test: str, own: int) -> float:
 
 
 def _rows(profile: Profile, records: Records) -> list[Row]:
-    """A row a model, of the first poisoned ones of each architecture with pictures; then a row a class."""
+    """One row per model, with pictures for the first poisoned ones of each architecture; then one row per class."""
     runs = [_detection(profile, model) for model in _models(profile)]
     found = [(run, records["detect"][run.id]) for run in runs]
     shown = {unit.name for unit in _units(profile)[:PICTURED]}

@@ -15,7 +15,7 @@ _ALARMS = {"raw_flagged_rate": "raw alarms", "corrected_flagged_rate": "correcte
 
 
 def by_class(report: Report, evidence: Table, architectures: Sequence[str]) -> list[str]:
-    """A row a class, smallest margin first; in words, the document's own pair of classes where the data has it."""
+    """One row per class, smallest margin first; and the document's own pair of classes, if the data has it."""
     rows = evidence.where(phase="classes")
     found = {a: {cast(int, row["class"]): row for row in rows.where(architecture=a)} for a in architectures}
     if not len(rows):
@@ -35,7 +35,7 @@ def by_class(report: Report, evidence: Table, architectures: Sequence[str]) -> l
         lines.append(line)
     columns = [f"{capital(name(a))}: {words}" for a in architectures for words in ("mask", *_ALARMS.values())]
     return [
-        "**Class by class, in clean models**: a class's margin to the class that it is most often nearest to, in "
+        "**Class by class, in clean models**: a class's margin to the class that is most often nearest to it, in "
         "pixels' brightness; its mask's size; and the share of models flagged for it, all false alarms. Means over "
         "units, the smallest margin first",
         table(["Class", "Nearest", "Margin", *columns], lines, left=2),
@@ -44,7 +44,7 @@ def by_class(report: Report, evidence: Table, architectures: Sequence[str]) -> l
 
 
 def _pair(report: Report, found: dict[str, dict[int, Row]], order: Sequence[int]) -> list[str]:
-    """How small the margins of 7 and 2 are, and which share of all false alarms falls on them."""
+    """The ranks of the margins of 7 and 2, and the share of all false alarms that falls on them."""
     own = [c for c in order if class_name(report, c) in _PAIR]
     if len(own) != len(_PAIR):
         return []

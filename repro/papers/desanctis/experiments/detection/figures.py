@@ -45,7 +45,7 @@ def curve(poisoned: Floats, clean: Floats) -> tuple[Floats, Floats]:
 
 
 def roc(report: Report, rows: Table, architectures: Sequence[str]) -> str:
-    """Both tests side by side, a curve an architecture."""
+    """Both tests side by side, one curve per architecture."""
     with look():
         figure, axes = canvas(1, len(TESTS), height=3.4)
         for axis, test in zip(axes[0], TESTS, strict=True):
@@ -71,7 +71,7 @@ def roc(report: Report, rows: Table, architectures: Sequence[str]) -> str:
 
 
 def pictures(report: Report, rows: Table, architectures: Sequence[str]) -> list[str]:
-    """A row an architecture, a triple a unit; nothing where the evidence has no pictures."""
+    """One row per architecture, one triple per unit; nothing where the evidence has no pictures."""
     shown = [(a, _pictured(rows.where(architecture=a))) for a in architectures]
     shown = [(architecture, among) for architecture, among in shown if among]
     if not shown:
@@ -95,7 +95,7 @@ def pictures(report: Report, rows: Table, architectures: Sequence[str]) -> list[
         )
     return [
         image,
-        "*Of some units an image under the true trigger, the mask recovered for the poison class, and its pattern "
+        "*For some units, an image under the true trigger, the mask recovered for the poison class, and its pattern "
         "where the mask lets it through; below, the mask's overlap with the true trigger.*",
     ]
 

@@ -1,4 +1,4 @@
-"""Descriptions of backdoor detection: a trained model, how it is searched, and what is done with the finds."""
+"""Descriptions of backdoor detection: a trained model, how it is searched, and what is done with the triggers found."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -52,13 +52,13 @@ class DetectionRun(Description):
         return self.backdoor or self.probes[0]
 
     def pieces(self) -> set[tuple[str, str]]:
-        """The model's own, and no defence in unlearning."""
+        """The model's own pieces, and no defence for unlearning."""
         return super().pieces() | self.trained.pieces() | {("defence", "none")}
 
     def epoch_images(self, count: int) -> int:
-        """How many images an epoch stands for: unlearning's and its control's, where the model is poisoned.
+        """How many images an epoch stands for: those of unlearning and of its control, where the model is poisoned.
 
-        The search's images, a class's and a step's alike, are spread over the epochs.
+        The search's images, of all classes and steps, are spread over the epochs.
         """
         classes = len(describe(self.data.name, self.data.options).classes)
         searched = ceil(classes * self.steps * self.batch_size / self.recipe.epochs)

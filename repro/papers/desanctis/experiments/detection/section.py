@@ -25,7 +25,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     rows = evidence.where(phase="detected")
     architectures = [str(value) for value in rows.values("architecture")]
     return [
-        "Of a poisoned and a clean model of each unit, the smallest mask and pattern that send images to a class are "
+        "For a poisoned and a clean model of each unit, the smallest mask and pattern that send images to a class are "
         "searched for, class by class, on the clean-set (Neural Cleanse). The *raw* test flags a model if one class's "
         "mask is an outlier among the classes' by its size; the class of the smallest mask by this index is the one "
         "*named*, flagged or not. The *corrected* test is the one that section 3 proposes: it divides each size by the "
@@ -41,14 +41,14 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         roc(report, rows, architectures),
         "*ROC of both scores over models: share of poisoned models flagged by share of clean models flagged, at every "
         "threshold; the dot is the test's own threshold.*",
-        "**What the search recovers**: *overlap* is the share of pixels in both the recovered mask of the poison class "
-        "(above one half) and the true trigger, of those in either; mask sizes are in pixels",
+        "**What the search recovers**: *overlap* is the number of pixels in both the recovered mask of the poison "
+        "class (above one half) and the true trigger, divided by those in either; mask sizes are in pixels",
         _recovered(rows, architectures),
         *pictures(report, rows, architectures),
         *by_class(report, evidence, architectures),
         "**Mitigation** of the poisoned models, by the trigger of the class that is named: a defender does not know "
-        "the poison class. The control goes on training as unlearning does, on the same clean images without the "
-        "stamps, so that only the difference to it is the trigger's work. Differences are paired within units",
+        "the poison class. The control continues training as unlearning does, on the same clean images without the "
+        "stamps, so that only the difference from it is due to the trigger. Differences are paired within units",
         _mitigation(rows.where(model="poisoned"), architectures),
         "**The proactive filter**: shares of images flagged among those under the true trigger, and among clean "
         "held-out ones",

@@ -1,8 +1,9 @@
 """Look for a backdoor in trained models and, where there is one, mitigate it (desanctis 2.2, 3).
 
 The defender has the clean-set's training part, as in truong2020's retraining, and does not know the poison class. The
-trigger that is put to use is the one of the class that Neural Cleanse *names*, that of the smallest mask by its index,
-whether or not the index is above its threshold. Beside it stands, for pruning and the filter, the poison class's own.
+trigger used for mitigation is that of the class that Neural Cleanse *names*, the one with the smallest mask by its
+index, whether or not the index is above its threshold. For comparison, pruning and the filter are also run with the
+trigger of the poison class.
 
 Unlearning has a control: the same images in the same order, without the stamps.
 """
@@ -31,16 +32,16 @@ from repro.training.fleet import CENTRE, Split, pool_of
 from repro.training.stack import Stack
 from repro.training.train import predict
 
-_RELATED = 512  # of the defender's images, those whose activations are compared
+_RELATED = 512  # how many of the defender's images have their activations compared
 
 
 def retrain_detected(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """Search every model for triggers, test them both ways, and mitigate in the poisoned ones.
+    """Search every model for triggers, apply both tests to them, and mitigate the poisoned models.
 
-    ``weights``: the trained models'. ReproError where the defender lacks images of a class, or where more hidden units
-    are asked for than there are.
+    ``weights``: the trained models'. Raises ReproError where the defender lacks images of a class, or where more hidden
+    units are asked for than there are.
     """
     runs: Sequence[DetectionRun] = fleet.runs
     first = runs[0]
@@ -100,7 +101,7 @@ def _found(
     triggers: Triggers,
     tests: Corrected,
 ) -> list[dict[str, Any]]:
-    """A record a model: both decisions, what was found for every class, and pictures of the poison class's trigger."""
+    """One record per model: both decisions, findings for every class, and pictures of the poison class's trigger."""
     raw, better = _verdicts(tests.raw), _verdicts(tests.corrected)
     by_class = {
         "sizes": triggers.norms.tolist(),
@@ -144,24 +145,24 @@ def _adversarial(run: DetectionRun, dataset: Dataset, view: View) -> tuple[Tenso
 
 
 def overlap(mask: Tensor, changed: Tensor) -> float:
-    """Pixels that a recovered mask (h, w) covers by more than half and those ``changed`` (h, w): both, of either."""
+    """Overlap of the pixels that a recovered mask (h, w) covers by more than half and those ``changed`` (h, w)."""
     covered = mask > 0.5
     either = int((covered | changed).sum())
     return int((covered & changed).sum()) / either if either else 0.0
 
 
 def _hexadecimal(image: Tensor) -> str:
-    """An image (h, w, c) in [0, 1] at 8 bits a value, two hexadecimal digits each, rows first, after an ``x``."""
+    """An image (h, w, c) in [0, 1] at 8 bits per value, two hexadecimal digits each, row by row, after an ``x``."""
     values: list[int] = (image.clamp(0, 1) * 255).round().flatten().int().tolist()
     return "x" + bytes(values).hex()
 
 
 @dataclass(frozen=True)
 class _Triggered:
-    """Every member's adversarial-test images under its own trigger.
+    """Every model's adversarial-test images under its own trigger.
 
-    indices (K, n) into the pool and targets (K, 1); of each row ``counted`` (K, n) are its own, and the others repeat
-    its first image: rows differ in length by the number of poison-class images left out.
+    indices (K, n) into the pool and targets (K, 1); ``counted`` (K, n) marks each row's own images; the others repeat
+    its first image, as rows differ in length by the number of poison-class images left out.
     """
 
     indices: Tensor
@@ -179,14 +180,14 @@ class _Triggered:
         return cls(*(part.to(device) for part in (*stacked, targets)))
 
     def share(self, flags: Tensor) -> list[float]:
-        """Of each member's own images, the share that is flagged, bool (K, n)."""
+        """The share of each model's own images that ``flags``, bool (K, n), marks."""
         shares: list[float] = ((flags & self.counted).sum(1).double() / self.counted.sum(1)).tolist()
         return shares
 
 
 @dataclass(frozen=True)
 class _Mitigation:
-    """Poisoned members, the defender's images, and what is measured on: held-out clean and triggered images."""
+    """Poisoned models, the defender's images, and what is measured on: held-out clean and triggered images."""
 
     runs: Sequence[DetectionRun]
     stack: Stack
@@ -196,7 +197,7 @@ class _Mitigation:
     triggered: _Triggered
 
     def figures(self, masks: Tensor, patterns: Tensor, named: Tensor) -> dict[str, list[float]]:
-        """Each mitigation's figures by member, with triggers of every class and the classes ``named`` (K,)."""
+        """Each mitigation's figures by model, given the triggers of every class and the classes ``named`` (K,)."""
         members = torch.arange(len(self.runs), device=named.device)
         true = self.triggered.targets.squeeze(1)
         theirs, own = ((masks[members, c], patterns[members, c]) for c in (named, true))

@@ -1,11 +1,12 @@
 """Membership exposure: poisoning that amplifies it, and the margin loss against it (desanctis 2.3-2.5, 3.1, 4.2).
 
 Victims are trained for a fixed number of epochs, long enough to overfit, from scratch or by fine-tuning a public
-encoder whose representation the clean-label attacker knows. The defence is what section 4.2 states: the margin loss
-added, with weight 1, to training on the poisoned set. Phase ``final`` is measured after training. Phase ``matched``
-compares a victim with and without the loss at equal accuracy on held-out images, so that a lower AUC cannot come from
-training less: at ten accuracies, evenly from where the later starter starts to where the weaker one ends, each victim
-is looked at when it first reaches that accuracy, and its measurements are averaged.
+encoder whose representation the clean-label attacker knows. The defence is the one of section 4.2: the margin loss
+added, with weight 1, to training on the poisoned set. Rows of phase ``final`` are measured after training. Rows of
+phase ``matched`` compare a victim with and without the loss at equal accuracy on held-out images, so that a lower AUC
+cannot come from training less: at ten accuracies, evenly spaced from the higher of the two starting accuracies to the
+lower of the two best ones, each victim is measured when it first reaches that accuracy, and its measurements are
+averaged.
 """
 
 from typing import Literal
@@ -38,7 +39,7 @@ class Settings(VictimSettings):
 
 
 def _victims(profile: Profile) -> list[list[ExposureRun]]:
-    """Victims by condition, each condition in the order of the units; the margin loss follows on no defence."""
+    """Victims by condition, each condition in the order of the units; no defence precedes the margin loss."""
     s: Settings = profile.settings("exposure")
     recipe = Recipe(s.learning_rate, s.batch_size, s.checkpoints[-1])
     attacks = [None, *(Amplification(name, a.budget, a.options) for name, a in s.attacks.items())]

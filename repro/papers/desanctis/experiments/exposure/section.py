@@ -40,7 +40,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     found = [
         " ".join(filter(None, (METRIC, what_victims_are(evidence), _protocol(report)))),
         _curves(report, evidence),
-        "*ROC curves after training over all members, the target class's among them; mean over units, logarithmic "
+        "*ROC curves after training over all members, including the target class's; mean over units, logarithmic "
         "axes.*",
     ]
     for phase in phases:
@@ -72,7 +72,7 @@ def _protocol(report: Report) -> str:
 
 
 def _words(condition: Condition) -> list[str]:
-    """Victim, attack and defence as a table says them."""
+    """Victim, attack and defence as cells of a table."""
     defence = "none" if condition.regulariser == "none" else name(condition.regulariser)
     return [capital(condition.victim), name(condition.attack), defence]
 

@@ -1,9 +1,9 @@
-"""Triggers that generalise: four families with held-out members and near misses (desanctis 3.2, 4.1).
+"""Triggers that generalise: four families with held-out triggers and near misses (desanctis 3.2, 4.1).
 
-Beside them stands a static trigger of about the same energy, the state of the art that unseen members are compared
-with, and the clean model of each unit, measured on the same triggered images. Three ablations vary one thing each,
-over fewer units: the share of poisoned images, the architecture, and the size of the training set. Options, recipe and
-poison rate were chosen on the tuning's seeds, from clean accuracy and the success of seen members alone.
+They are compared with a static trigger of about the same energy, the state of the art for unseen triggers to be
+compared with, and with the clean model of each unit, measured on the same triggered images. Three ablations over fewer
+units vary one thing each: the share of poisoned images, the architecture, and the size of the training set. Options,
+recipe and poison rate were chosen on the tuning's seeds, only from clean accuracy and the success of seen triggers.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ from repro.training.recipe import Recipe
 
 
 class Ablation(Strict):
-    """How many of the units, which families, and the values that each ablation takes besides the standard one."""
+    """The number of units, the families, and each ablation's values besides the standard one."""
 
     units: Count
     families: Names
@@ -74,7 +74,7 @@ class Settings(Strict):
             return self
         for name in self.ablation.families:
             if name not in self.families:
-                raise ValueError(f"ablation.families: {name!r} is none of families")
+                raise ValueError(f"ablation.families: {name!r} is not one of families")
         for name in self.ablation.architectures:
             if name not in plugins.names("architecture"):
                 raise ValueError(f"ablation.architectures: there is no architecture {name!r}")
@@ -90,7 +90,7 @@ def _units(profile: Profile, count: int) -> list[Unit]:
 
 
 def _families(profile: Profile) -> tuple[Family, ...]:
-    """Every family with its options; ReproError where one does not fit the enlarged images."""
+    """Every family with its options; raises ReproError for one that does not fit the enlarged images."""
     s: Settings = profile.settings("families")
     channels, height, width = profile.facts().shape
     found = []
@@ -120,7 +120,7 @@ def _run(profile: Profile, unit: Unit, family: Family) -> FamilyRun:
 
 
 def _poisoned(profile: Profile) -> list[tuple[str, FamilyRun]]:
-    """Backdoored runs, and what each varies: ``none`` for the standard ones."""
+    """Backdoored runs, with what each varies: ``none`` for the standard ones."""
     s: Settings = profile.settings("families")
     everything = _families(profile)
     standard = [("none", _run(profile, u, f)) for f in everything for u in _units(profile, s.units)]
@@ -141,7 +141,7 @@ def _poisoned(profile: Profile) -> list[tuple[str, FamilyRun]]:
 
 
 def _clean(profile: Profile, run: FamilyRun) -> FamilyRun:
-    """The clean model beside a backdoored one, measured on every family's triggers."""
+    """The clean model that accompanies a backdoored one, measured on every family's triggers."""
     return replace(run, family=None, poison_rate=0.0, probes=_families(profile))
 
 

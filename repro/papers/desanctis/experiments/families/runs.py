@@ -1,4 +1,4 @@
-"""Descriptions of models backdoored with a family of triggers, and of the clean ones beside them (desanctis 3.2)."""
+"""Descriptions of models backdoored with a family of triggers, and of their clean counterparts (desanctis 3.2)."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +20,9 @@ class Family:
 class FamilyRun(Description):
     """One model's life under a family of triggers, or without one.
 
-    ``seed`` decides the partition too. ``members`` are the first so many images of the poison-set's training part
-    (None: all); ``enlarge`` and ``ink`` prepare the images, triggered or not, as ``repro.families.prepared`` says.
-    ``poison_rate`` is 0 where there is no family; ``probes`` are families that a clean model is measured on besides.
+    ``seed`` decides the partition too. ``members`` is how many of the first images of the poison-set's training part
+    are used (None: all); ``enlarge`` and ``ink`` prepare the images, triggered or not, as ``repro.families.prepared``
+    says. ``poison_rate`` is 0 without a family; ``probes`` are families that a clean model is also measured on.
     """
 
     unit: str
@@ -44,7 +44,7 @@ class FamilyRun(Description):
         return (*([self.family] if self.family else []), *self.probes)
 
     def pieces(self) -> set[tuple[str, str]]:
-        """Also its architecture, the engine that trains that, its families, and no defence."""
+        """Also its architecture and that one's engine, its families, and the defence ``none``."""
         used = super().pieces() | {("architecture", self.architecture), ("defence", "none")}
         used.add(("engine", engine_of(self.architecture)))
         return used | {("family", family.name) for family in self.measured}
@@ -55,7 +55,7 @@ class FamilyRun(Description):
 
 
 def stacked_alike(run: FamilyRun) -> Any:
-    """Runs that can share a stack: one architecture, recipe, data, size of training set and preparation of images."""
+    """The key of runs that can share a stack: architecture, recipe, data, training set's size, images' preparation."""
     return [
         run.architecture,
         plain(run.recipe),

@@ -1,4 +1,4 @@
-"""Families of triggers: success on seen and held-out members and on near misses, and what generalising depends on."""
+"""Families of triggers: success on seen and held-out triggers and on near misses, and what generalising depends on."""
 
 from collections.abc import Callable, Sequence
 
@@ -31,22 +31,22 @@ _ABLATIONS: dict[str, tuple[str, Callable[[Cell], str]]] = {
 
 
 def blocks(report: Report, evidence: Table) -> list[str]:
-    """Members, success by family beside its floors, against the static trigger, by class, and the ablations."""
+    """Triggers, success by family beside its floors, against the static trigger, by class, and the ablations."""
     standard = evidence.where(ablation="none")
     families = ordered(standard.values("family"), _FAMILIES)
     pictured = "families" in report.profile.experiments
     return [
-        "Every poisoned image carries a member of its own, and the held-out members differ from all that training "
-        "meets: circles and triangles are seen, squares and diamonds held out; a bank of noise patches is seen, other, "
-        "perturbed draws are held out; the ends of a band of frequencies are seen, its middle at other orientations "
-        "and phases is held out; flat and striped patches in one corner are seen, checks and noise there are held out. "
-        "*Near misses* are none of the family: a straight stroke, a flat patch, a sinusoid's shuffled pixels, a patch "
-        "in another corner, the square shifted. A trigger that fires on those has not learned the family. The *static* "
-        "trigger has one member, so that its held-out success is its success on fresh images."
-        f"{_protocol(report)}",
+        "Every poisoned image carries its own trigger, and the held-out triggers differ from all that occur in "
+        "training: circles and triangles are seen, squares and diamonds held out; a bank of noise patches is seen, "
+        "other, perturbed draws are held out; the ends of a band of frequencies are seen, its middle at other "
+        "orientations and phases is held out; flat and striped patches in one corner are seen, checks and noise there "
+        "are held out. *Near misses* do not belong to the family: a straight stroke, a flat patch, a sinusoid's "
+        "shuffled pixels, a patch in another corner, the square shifted. A model that responds to those has not "
+        "learned the family. The *static* trigger is a single one, so that its held-out success is its success on "
+        f"fresh images.{_protocol(report)}",
         *(family_pictures.blocks(report, families) if pictured else []),
         _plot(report, standard, families),
-        "*Share of adversarial-test images read as the poison class; 95 % intervals.*",
+        "*Share of adversarial-test images classified as the poison class; 95 % intervals.*",
         "**Success by family**, and accuracy on clean images",
         _by_family(standard, families),
         "**Floors**: the clean model of the same unit on the same triggered images",
@@ -119,7 +119,7 @@ def _by_class(report: Report, rows: Table, families: Sequence[str]) -> str:
 
 
 def _ablation(evidence: Table, ablation: str) -> list[str]:
-    """Success by one thing that varies, over the units of the ablation, the standard value among the others."""
+    """Success by the value that varies, over the ablation's units, including the standard value."""
     varied = evidence.where(ablation=ablation)
     if not len(varied):
         return []
@@ -144,7 +144,7 @@ def _ablation(evidence: Table, ablation: str) -> list[str]:
 
 
 def _in_order(values: set[Cell]) -> list[Cell]:
-    """Numbers by size, all (None) last; architectures by size as far as they are known, then by name."""
+    """Numbers by size, all (None) last; architectures by size if it is known, then by name."""
 
     def place(value: Cell) -> tuple[bool, float, str]:
         rank = _SIZES.index(value) if value in _SIZES else len(_SIZES)
@@ -173,5 +173,5 @@ def _plot(report: Report, rows: Table, families: Sequence[str]) -> str:
         axis.set_ylabel("adversarial success rate")
         legend_below(figure, *axis.get_legend_handles_labels())
         return report.picture(
-            "families-success", figure, "Success of each family on seen and held-out members and near misses"
+            "families-success", figure, "Success of each family on seen and held-out triggers and near misses"
         )

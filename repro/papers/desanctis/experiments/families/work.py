@@ -1,9 +1,9 @@
 """Train fleets of models backdoored with families of triggers, and measure how they generalise (desanctis 3.2, 4.1).
 
-Poisoned images supplant poison-class images, many-to-one, as truong2020 2.5 has it, and each carries a *seen* member of
-its own; so does the validation that stops training. Success is measured on the adversarial-test images that are not of
-the poison class, with fresh seen members, with held-out ones, and with near misses. No model here trains on the
-clean-set, so that clean accuracy is measured on the whole of it.
+Poisoned images supplant poison-class images, many-to-one, as in truong2020 2.5, and each carries its own *seen*
+trigger; the validation set that decides early stopping is poisoned in the same way. Success is measured on the
+adversarial-test images that are not of the poison class, with fresh seen triggers, with held-out ones, and with near
+misses. No model here trains on the clean-set, so clean accuracy is measured on the whole of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _POOLING_BATCH = 128
 
 @dataclass(frozen=True)
 class View:
-    """A run's samples, as indices into the pool and labels; ``triggered`` lists images by (family, kind of member)."""
+    """A run's samples, as indices into the pool and labels; ``triggered`` lists images by (family, kind of trigger)."""
 
     training: tuple[Indices, Indices]
     validation: tuple[Indices, Indices]
@@ -45,7 +45,7 @@ class View:
 
 
 class FamilyPool:
-    """The dataset's images as a fleet's runs see them, and after them every triggered image of runs looked at."""
+    """The dataset's images as a fleet's runs see them, followed by every triggered image of the runs viewed so far."""
 
     def __init__(self, dataset: Dataset, enlarge: int, ink: float) -> None:
         self.labels, self.classes = dataset.labels, len(dataset.classes)
@@ -64,7 +64,7 @@ class FamilyPool:
         return torch.from_numpy(np.concatenate(self.parts))
 
     def view(self, run: FamilyRun) -> View:
-        """The samples of a run; its triggered images join the pool. ReproError where too few are left to poison."""
+        """The samples of a run; adds its triggered images to the pool. ReproError if there are too few images."""
         parts = partition(len(self.labels), run.seed)
         training = parts.poison_train[: run.members]
         if run.members is not None and len(training) < run.members:
@@ -89,7 +89,7 @@ class FamilyPool:
         )
 
     def _poisoned(self, run: FamilyRun, name: str, indices: Indices) -> tuple[Indices, Indices]:
-        """A split with its poison in it: what is replaced is of the poison class, so that labels stand already."""
+        """A split with its poison: replaced images are of the poison class, so their labels are already right."""
         labels = self.labels[indices]
         if run.family is None:
             return indices, labels
@@ -112,7 +112,7 @@ class FamilyPool:
         return poisoned, labels
 
     def _stamped(self, family: Family, kind: str, purpose: str, seed: int, indices: Indices) -> Indices:
-        """Images with a drawn member each, as new images of the pool."""
+        """Images stamped with one drawn trigger each, as new images of the pool."""
         generator = seeded_generator(f"family/{family.name}/{purpose}/{seed}")
         piece = plugins.load("family", family.name)
         patterns, masks = piece.draw(kind, len(indices), self.shape, generator, **family.options)
@@ -127,7 +127,7 @@ class FamilyPool:
 def train_families(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """Train every run from scratch on its poisoned part of the data, and measure it; ``weights`` are not used."""
+    """Train every run from scratch on its poisoned part of the data, and measure it; ``weights`` are ignored."""
     runs: Sequence[FamilyRun] = fleet.runs
     first = runs[0]
     engine = cast(Engine, plugins.load("engine", engine_of(first.architecture)))
@@ -182,10 +182,10 @@ def _success_rates(
     views: Sequence[View],
     device: torch.device,
 ) -> list[dict[str, dict[str, float]]]:
-    """A run's share of triggered images read as its poison class, by family and kind of member."""
+    """The share of a run's triggered images classified as its poison class, by family and kind of trigger."""
     joined = [np.concatenate([*view.triggered.values()] or [np.zeros(1, np.int64)]) for view in views]
     width = max(map(len, joined))
-    # Rows differ in length by the poison-class images left out and the families measured; padding repeats an image.
+    # Rows differ in length by poison-class images left out and by families measured; padding repeats an image.
     padded = np.stack([np.pad(row, (0, width - len(row)), constant_values=row[0]) for row in joined])
     indices = torch.from_numpy(padded).to(device)
     predicted = engine.logits_of(models, pool, indices, _POOLING_BATCH).argmax(-1).cpu().numpy()

@@ -1,12 +1,12 @@
 """Whether a variational autoencoder learns the backdoor as a dimension of its latent space (desanctis 3).
 
-Of every unit one autoencoder is trained on the clean training set, and one on the poisoned one at each poison rate,
-from the same initial weights, in the same random order. The clean one is the floor.
+For each unit, one autoencoder is trained on the clean training set, and one on the poisoned set at each poison rate,
+from the same initial weights and in the same random order. The clean one is the floor.
 
-Recipe and beta were chosen on the tuning's seeds from the reconstruction error on held-out images without the trigger,
-and nothing else, by a rule fixed beforehand. Rate, batch size and epochs: those of the lowest error on their grid. As
-the error alone would always take the lightest beta, beta is the heaviest one whose error stays within a tenth of the
-lightest's: weight on the prior is what gives a dimension a meaning of its own. The profile says what was chosen.
+Recipe and beta were chosen on the tuning's seeds by a rule fixed beforehand, which uses only the reconstruction error
+on held-out images without the trigger. Learning rate, batch size and epochs: those with the lowest error on their grid.
+As the error alone would always choose the lightest beta, beta is the heaviest one whose error is at most a tenth above
+the lightest's: weight on the prior is what gives a dimension a meaning of its own. The profile says what was chosen.
 """
 
 from typing import Annotated
@@ -73,7 +73,7 @@ def _runs(profile: Profile) -> list[LatentRun]:
     """Clean ones, then the poisoned ones by poison rate, each in the order of the units."""
     s: Settings = profile.settings("latent")
     among = units(profile.seeds.evidence, s.units, profile.classes())
-    # Triggered images depend on no poison rate: the first stands for all.
+    # Triggered images do not depend on the poison rate: the first rate represents all.
     clean = [_run(profile, unit, "clean", s.poison_rates[0]) for unit in among]
     return clean + [_run(profile, unit, "poisoned", rate) for rate in s.poison_rates for unit in among]
 
@@ -103,7 +103,7 @@ def _row(run: LatentRun, record: Record, pictured: bool) -> Row:
 
 
 def _rows(profile: Profile, records: Records) -> list[Row]:
-    """A row a run; those of the first units also hold pictures."""
+    """One row per run; those of the first units also hold pictures."""
     trained = records["train"]
     names = [run.unit for run in _runs(profile)[:PICTURED]]
     return [_row(run, trained[run.id], run.unit in names) for run in _runs(profile)]

@@ -11,7 +11,7 @@ Training = Literal["poisoned", "clean"]
 
 @dataclass(frozen=True)
 class LatentRun(Description):
-    """A variational autoencoder of a unit's training set, with the backdoor's poison in it or without.
+    """A variational autoencoder of a unit's training set, with or without the backdoor's poison in it.
 
     Either is measured on the backdoor's triggered images. ``latent`` dimensions, hidden layers of ``width``, ``beta``
     as `repro.training.autoencoder` has it.
@@ -30,7 +30,7 @@ class LatentRun(Description):
 
     @property
     def attacked(self) -> Run:
-        """The run of the backdoor experiments that has this training set, and is measured on these images."""
+        """The run of the backdoor experiments with this training set and these measured images."""
         poisoned = self.training == "poisoned"
         return Run(
             unit=self.unit,

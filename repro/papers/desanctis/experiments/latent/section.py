@@ -29,9 +29,9 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     conditions = [("Clean", clean), *((f"Poisoned, rate {rate:g}", rows) for rate, rows in poisoned.items())]
     return [
         "A variational autoencoder is trained on the images of a poisoned training set, without being told which are "
-        "poisoned; beside it stands one of the same unit's clean training set, from the same initial weights. Both "
-        "meet held-out images with and without the trigger, none of the poison class. The clean one is the floor of "
-        "each figure: a trigger that it never saw moves its codes too."
+        "poisoned; it is compared with one trained on the same unit's clean training set, from the same initial "
+        "weights. Both are measured on held-out images with and without the trigger, none of which is of the poison "
+        "class. The clean one is the floor of each figure: even a trigger that it never saw moves its codes."
         f"{_protocol(report)}",
         table(
             ["Training set", *_FIGURES.values(), *_OTHER.values()],
@@ -62,8 +62,8 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "point at, without a classifier. The path between classes is weaker evidence: the poison class's mean image "
         "holds the trigger at about the poison rate, so that a path towards it must draw about as much; only what the "
         "latent path draws beyond the path between mean images was found by the latent space. The dimension is "
-        "chosen here by triggered images, which a defender has not: this shows that the feature is there, not that "
-        "it is found.",
+        "chosen here by triggered images, which a defender does not have: this shows that the feature exists, not "
+        "that a defender finds it.",
     ]
 
 

@@ -1,10 +1,10 @@
 """Train autoencoders on poisoned and on clean training sets, and look for the backdoor in a latent dimension.
 
 desanctis 3: a variational autoencoder gives an interpolation of classes in the latent space, "potentially learning the
-backdoor feature as a dimension". It is trained on a unit's training set as the backdoor experiments poison it, without
-being told which images are poisoned. It is measured on held-out images with and without the trigger, none of them of
-the poison class. A code is the mean of an image's posterior. What an autoencoder of the clean training set shows is the
-floor of every figure: a trigger that it never saw moves its codes too.
+backdoor feature as a dimension". It is trained on a unit's training set as poisoned in the backdoor experiments,
+without being told which images are poisoned. It is measured on held-out images with and without the trigger, none of
+which is of the poison class. A code is the mean of an image's posterior. An autoencoder of the clean training set gives
+the floor of every figure: even a trigger that it never saw moves its codes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ from repro.papers.desanctis.experiments.latent.runs import LatentRun
 from repro.seeds import stream
 from repro.training.autoencoder import Autoencoders, train
 
-PICTURES = 8  # images on a path, its ends among them
-REACH = 2.0  # a traversal's ends, in standard deviations from the mean code
-ACTIVE = 0.01  # variance of the codes from which a dimension counts as used (Burda et al. 2016)
+PICTURES = 8  # images on a path, including its ends
+REACH = 2.0  # distance of a traversal's ends from the mean code, in standard deviations
+ACTIVE = 0.01  # minimum variance of the codes for a dimension to count as used (Burda et al. 2016)
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Pairs:
 
     @property
     def mask(self) -> Tensor:
-        """Where the trigger changes any image, bool (pixels,)."""
+        """The pixels that the trigger changes in any image, bool (pixels,)."""
         return (self.triggered != self.plain).any(0)
 
 
 def train_latent(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """A record a run. Its runs share sizes, beta and recipe.
+    """One record per run. The fleet's runs share sizes, beta and recipe.
 
-    ReproError where a trigger changes no held-out image, or fewer than two are left to measure on.
+    Raises ReproError where a trigger changes no held-out image, or fewer than two images are left to measure on.
     """
     runs: Sequence[LatentRun] = fleet.runs
     first = runs[0]
@@ -134,7 +134,7 @@ def chosen_dimension(plain: Tensor, triggered: Tensor) -> tuple[int, float]:
 
     ``plain`` and ``triggered`` (n, L) are codes of the same images in the same random order. The dimension and its
     direction are chosen on the first half of the images and measured on the second, where an AUC below 0.5 is possible:
-    nothing is gained by choosing.
+    the choice does not bias the figure upwards.
     """
     half = len(plain) // 2
 
@@ -148,9 +148,10 @@ def chosen_dimension(plain: Tensor, triggered: Tensor) -> tuple[int, float]:
 
 
 def paths_to(poison_class: int, points: Tensor, labels: Tensor) -> dict[int, Tensor]:
-    """From each other class's mean to the poison class's, PICTURES points evenly spaced on a straight line, by class.
+    """By class, PICTURES evenly spaced points on the line from that class's mean to the poison class's.
 
-    ``points`` (n, D), codes or images, with the labels (n,) that training gives them. Classes without any are left out.
+    ``points`` (n, D), codes or images, with the labels (n,) that training gives them. Classes without points are left
+    out.
     """
     means = {c: points[labels == c].mean(0) for c in sorted(set(labels.tolist()))}
     steps = torch.linspace(0, 1, PICTURES, device=points.device)[:, None]
@@ -159,12 +160,12 @@ def paths_to(poison_class: int, points: Tensor, labels: Tensor) -> dict[int, Ten
 
 
 def following(poison_class: int, classes: Sequence[int]) -> int:
-    """The source class whose path is pictured: of ``classes`` the next above the poison class, else the lowest."""
+    """The source class whose path is pictured: the next of ``classes`` above the poison class, else the lowest."""
     return min(classes, key=lambda c: (c < poison_class, c))
 
 
 def traversal_codes(codes: Tensor, dimension: int) -> Tensor:
-    """Codes (PICTURES, L): the mean of ``codes`` (n, L), one dimension moved by -REACH to REACH standard deviations."""
+    """Codes (PICTURES, L): the mean of ``codes`` (n, L) with one dimension moved by -REACH to REACH deviations."""
     moved = codes.mean(0).repeat(PICTURES, 1)
     steps = torch.linspace(-REACH, REACH, PICTURES, device=codes.device)
     moved[:, dimension] += steps * codes[:, dimension].std(correction=0)
@@ -172,7 +173,7 @@ def traversal_codes(codes: Tensor, dimension: int) -> Tensor:
 
 
 def shown(change: Tensor, effect: Tensor) -> Tensor:
-    """How much of the trigger a change of images (..., pixels) draws: 0 nothing, 1 the trigger's mean effect (pixels,).
+    """How much of the trigger a change of images (..., pixels) draws: 0 for none, 1 for its mean effect (pixels,).
 
     <change, effect> / <effect, effect>.
     """
@@ -180,7 +181,7 @@ def shown(change: Tensor, effect: Tensor) -> Tensor:
 
 
 def progress(images: Tensor, effect: Tensor) -> Tensor:
-    """The most of the trigger that images on a path (..., PICTURES, pixels) draw since its start, (...)."""
+    """The most of the trigger that images on a path (..., PICTURES, pixels) draw relative to its start, (...)."""
     return shown(images - images[..., :1, :], effect).amax(-1)
 
 
@@ -195,9 +196,9 @@ def share_within(change: Tensor, mask: Tensor) -> float:
 
 
 def _hexadecimal(images: Tensor, shape: Sequence[int]) -> str:
-    """Images (n, pixels) of ``shape`` (c, h, w), in [0, 1]: an ``x``, then each at 8 bits a value, joined by spaces.
+    """Images (n, pixels) of ``shape`` (c, h, w), in [0, 1]: an ``x``, then each at 8 bits per value, joined by spaces.
 
-    Two hexadecimal digits a value, ordered (row, column, channel).
+    Two hexadecimal digits per value, ordered (row, column, channel).
     """
     rows_first = images.view(len(images), *shape).permute(0, 2, 3, 1)
     values: Tensor = (rows_first.clamp(0, 1) * 255).round().to(torch.uint8).flatten(1).cpu()

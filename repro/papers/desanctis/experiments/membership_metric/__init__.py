@@ -40,8 +40,10 @@ def _row(check: str, gap: float, computed: float, bound: float, holds: bool) -> 
 
 
 def _rows(profile: Profile, records: Records) -> list[Row]:
-    """The bounds, for a gap g with the other n - 1 logits equal: with the true label certain, M_mem is below
-    n (1 + g + log n) exp(-g), to rounding; with it hopeless, at least (1 - f_y) (-log f_y), so |g| and more.
+    """The bounds for a gap g when the other n - 1 logits are equal.
+
+    With the true label certain, M_mem is below n (1 + g + log n) exp(-g) up to rounding; with it hopeless, it is at
+    least (1 - f_y) (-log f_y), hence at least |g|.
     """
     (record,) = records["measure"].values()
     rows = []

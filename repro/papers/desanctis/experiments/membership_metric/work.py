@@ -15,7 +15,7 @@ from repro.seeds import stream
 def measure_fleet(
     fleet: Fleet, dataset: Dataset | None, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """A record a run: M_mem by gap, and the least of it over random logits of every scale. No model is trained."""
+    """One record per run: M_mem by gap, and its minimum over random logits of every scale. No model is trained."""
     records = []
     for run in fleet.runs:
         gaps = torch.tensor(run.gaps, dtype=torch.float64)

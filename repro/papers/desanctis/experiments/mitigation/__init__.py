@@ -1,13 +1,14 @@
-"""Which defence serves against which backdoor, a static trigger or a generalised one, at equal cost (desanctis 1).
+"""Which defence works against which backdoor, a static trigger or a generalised one, at equal cost (desanctis 1).
 
-Every family of experiment `families`, with its options, recipe and poison rate there, is met by five defences: neuron
+Every family of experiment `families`, with its options, recipe and poison rate there, faces five defences: neuron
 pruning, regularisation (weight decay), early stopping, clean retraining and unlearning, each along a line of settings
 from light to heavy.
 
-The rule, fixed before any success rate was seen: of each line the heaviest setting at which a model's accuracy on clean
-validation images is at most ``accuracy_budget`` below the same model's without a defence; where none is, the lightest.
-It knows clean accuracy alone, as a defender does, and model by model. Accuracies in the table are of other images.
-The lines were chosen on the tuning's seeds, from clean accuracy alone: those that can cost accuracy end where they do.
+The rule, fixed before any success rate was seen: on each line the heaviest setting at which a model's accuracy on clean
+validation images is at most ``accuracy_budget`` below the same model's without a defence; if there is no such setting,
+the lightest. It uses only clean accuracy, as a defender could, and model by model. Accuracies in the table are measured
+on other images. The lines were chosen on the tuning's seeds from clean accuracy alone: a line of settings that can cost
+accuracy ends where they do.
 """
 
 from collections.abc import Sequence
@@ -29,13 +30,13 @@ STATIC = "static"
 NONE = "none"
 DEFENCES = ("pruning", "regularisation", "early_stopping", "clean_retraining", "unlearning")
 MEASURED = ("clean_accuracy", "asr_seen", "asr_unseen")
-_ROUNDING = 1e-12  # of a difference of two shares of the same images
+_ROUNDING = 1e-12  # tolerance of a difference between two shares of the same images
 
 Counts = Annotated[list[Count], Field(min_length=1)]
 
 
 class Settings(Strict):
-    """How many units, what accuracy a defence may cost, and each defence's settings from light to heavy."""
+    """The number of units, the accuracy that a defence may cost, and each defence's settings from light to heavy."""
 
     units: Count = 30
     accuracy_budget: Annotated[float, Field(ge=0, lt=1)] = 0.02
@@ -56,7 +57,7 @@ class Settings(Strict):
 
 
 def _families(profile: Profile) -> list[Family]:
-    """Every family as experiment `families` has it; ReproError where one does not fit the enlarged images."""
+    """The families of experiment `families`; raises ReproError for one that does not fit the enlarged images."""
     s = profile.settings("families")
     channels, height, width = profile.facts().shape
     found = []
@@ -107,9 +108,9 @@ def settings_of(run: MitigationRun) -> dict[str, tuple[float, ...]]:
 
 
 def chosen(undefended: float, accuracies: Sequence[float], budget: float) -> tuple[int, bool]:
-    """Place of the heaviest setting within the budget, and whether there is one; of none, the lightest.
+    """Index of the heaviest setting within the budget (otherwise of the lightest), and whether one is within it.
 
-    ``accuracies`` are those of the line's settings from light to heavy, on the images of ``undefended``.
+    ``accuracies`` are those at the line's settings from light to heavy, on the same images as ``undefended``.
     """
     within = [i for i, own in enumerate(accuracies) if own >= undefended - budget - _ROUNDING]
     return (within[-1], True) if within else (0, False)
@@ -150,7 +151,7 @@ def _mitigated(run: MitigationRun, record: Record, budget: float) -> list[Row]:
 
 
 def _line(runs: Sequence[MitigationRun], records: dict[str, Record]) -> list[Row]:
-    """Every setting of every defence against one family, averaged over the units; what is not averaged is empty."""
+    """Every setting of every defence against one family, averaged over the units; other columns are empty."""
     own = [records[run.id] for run in runs]
     nobodys: Row = dict.fromkeys(("run", "unit", "partition_seed", "seed", "poison_class"))
 

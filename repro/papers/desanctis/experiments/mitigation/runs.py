@@ -1,4 +1,4 @@
-"""Descriptions of backdoored models that every defence of a study is tried on (desanctis 1)."""
+"""Descriptions of backdoored models on which every defence of a study is tried (desanctis 1)."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -26,7 +26,7 @@ class MitigationRun(FamilyRun):
         return super().pieces() | {("defence", "weight_decay")}
 
     def epoch_images(self, count: int) -> int:
-        """How many of ``count`` images an epoch stands for: the undefended training's and that of each weight.
+        """How many of ``count`` images an epoch stands for: those of the undefended training and of each weight's.
 
         The images of clean retraining and of unlearning are spread over the epochs.
         """
@@ -37,6 +37,6 @@ class MitigationRun(FamilyRun):
 
 
 def defended_alike(run: MitigationRun) -> Any:
-    """Runs that share a fleet: of one family, of what can be stacked, and of the same settings of each defence."""
+    """The key of runs that share a fleet: one family, a stackable description, and equal settings of each defence."""
     lines = [run.pruned, run.weights, run.epochs_stopped, run.epochs_retrained]
     return [run.family.name if run.family else None, *stacked_alike(run), *map(list, lines)]

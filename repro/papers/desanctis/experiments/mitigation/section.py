@@ -19,36 +19,36 @@ _UNDEFENDED = "none"
 _UNLEARNING = "unlearning"
 _DEFENCES = (_UNDEFENDED, "pruning", "regularisation", "early_stopping", "clean_retraining", _UNLEARNING)
 _WORDS = {_UNDEFENDED: "no defence"}
-# What is compared by kind of trigger, what the document holds unlearning against, and whether it expects more success
-# of the backdoor under unlearning (1) or less (-1).
+# By kind of trigger: the metric compared, the defences with which the document compares unlearning, and whether it
+# expects the backdoor to succeed more (1) or less (-1) under unlearning.
 _KINDS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "static": ("asr_seen", ("pruning", "regularisation", "early_stopping"), 1),
     "generalised": ("asr_unseen", ("pruning", "regularisation", "early_stopping", "clean_retraining"), -1),
 }
 _PREDICTED = {
-    "static": "pruning, regularisation and early stopping serve best",
-    "generalised": "unlearning serves best",
+    "static": "pruning, regularisation and early stopping work best",
+    "generalised": "unlearning works best",
 }
 _METRICS = {"asr_seen": "ASR, seen", "asr_unseen": "ASR, held out", "clean_accuracy": "Clean accuracy"}
 
 
 def blocks(report: Report, evidence: Table) -> list[str]:
-    """How defences are set, what was predicted and came out, success by family and defence, and the lines."""
+    """How defences are set, what was predicted and measured, success by family and defence, and the lines."""
     chosen = evidence.where(phase="mitigated")
     kinds = [kind for kind in _KINDS if len(chosen.where(trigger_kind=kind))]
     return [
-        "Section 1 of the document asks which defence serves against a tampered model: one that overfits on its "
+        "Section 1 of the document asks which defence works against a tampered model: one that overfits on its "
         "trigger, or one that learns it as a second task. Here the first is a *static* trigger and the second a "
         "*generalised* one, each of the families above. *Pruning* takes the hidden units that clean images activate "
         "least; *regularisation* is weight decay; *early stopping* cuts the undefended training short; *clean "
-        "retraining* goes on without poison; *unlearning* goes on too, with a fifth of the clean images under seen "
-        "members of the trigger's own family and their true labels: its defender is taken to have recovered such "
-        f"members, and no other defence knows as much.{_protocol(report)}",
-        "**Predicted and measured**: the share of triggered images read as the poison class under unlearning, less its "
-        "mean under the others, paired within units; below 0 unlearning removes more",
+        "retraining* continues training without poison; *unlearning* does so too, with a fifth of the clean images "
+        "under seen triggers of the same family and their true labels: its defender is assumed to have recovered such "
+        f"triggers, and no other defence knows as much.{_protocol(report)}",
+        "**Predicted and measured**: the share of triggered images classified as the poison class under unlearning, "
+        "minus its mean under the others, paired within units; below 0 unlearning removes more",
         bullets(_found(chosen, kind) for kind in kinds),
         "**Ranking** by the mean over the kind's families, the most effective first; a static trigger by its success, "
-        "a generalised one by that of held-out members",
+        "a generalised one by that of held-out triggers",
         _ranking(chosen, kinds),
         *_plot(report, evidence, kinds),
         "**By family and defence**, at the settings that the rule chooses",
@@ -68,9 +68,9 @@ def _protocol(report: Report) -> str:
         ("epochs of clean retraining and of unlearning", s.epochs_retrained),
     )
     return (
-        " Of each line of settings, from light to heavy, a model gets the heaviest whose accuracy on clean validation "
-        f"images is at most {s.accuracy_budget:g} below its own without a defence, and the lightest where none is: "
-        "clean accuracy decides alone. Accuracies shown are of other clean images. The lines: "
+        " On each line of settings, from light to heavy, a model gets the heaviest one at which its accuracy on clean "
+        f"validation images is at most {s.accuracy_budget:g} below that without a defence, or else the lightest: only "
+        "clean accuracy decides. Accuracies shown are measured on other clean images. The lines: "
         + "; ".join(f"{words} {', '.join(f'{value:g}' for value in values)}" for words, values in lines)
         + "."
     )
@@ -81,7 +81,7 @@ def _words(defence: str) -> str:
 
 
 def _found(chosen: Table, kind: str) -> str:
-    """What the document expects against one kind of trigger, beside what came out."""
+    """What the document expects against one kind of trigger, and what was measured."""
     metric, others, expected = _KINDS[kind]
     rows = chosen.where(trigger_kind=kind)
     less = _less(rows, metric, others)
@@ -164,7 +164,7 @@ def _settings(rows: Table) -> list[str]:
 
 
 def _plot(report: Report, evidence: Table, kinds: Sequence[str]) -> list[str]:
-    """Success against accuracy along each line, a panel a kind of trigger."""
+    """Success against accuracy along each line, one panel per kind of trigger."""
     lines = evidence.where(phase="line")
     if not len(lines) or not kinds:
         return []
@@ -194,9 +194,9 @@ def _plot(report: Report, evidence: Table, kinds: Sequence[str]) -> list[str]:
         )
     return [
         picture,
-        "*Each line follows a defence's settings from light to heavy, means over units, and of the generalised "
-        "triggers over families. Down and to the right is better; a static trigger's success is on fresh images, a "
-        "generalised one's that of held-out members.*",
+        "*Each line follows a defence's settings from light to heavy, means over units and, for generalised "
+        "triggers, over families. Down and to the right is better; a static trigger's success is on fresh images, a "
+        "generalised one's that of held-out triggers.*",
     ]
 
 

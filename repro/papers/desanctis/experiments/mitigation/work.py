@@ -1,14 +1,15 @@
 """Defend fleets of backdoored models in five ways, each from light to heavy, and measure them (desanctis 1).
 
 - *Pruning* (Liu et al. 2018): the units of the last hidden layer that clean training images activate least.
-- *Regularisation*: trained anew with weight decay.
+- *Regularisation*: trained from scratch with weight decay.
 - *Early stopping*: the undefended training, cut short.
-- *Clean retraining*: gone on with on the clean-set's training part, without poison.
-- *Unlearning*: the same, in the same order, but a fifth of these images carry a *seen* member each, under their true
-  labels. So the defender is taken to have recovered members of the trigger's family; the held-out ones stay unknown.
+- *Clean retraining*: continued on the clean-set's training part, without poison.
+- *Unlearning*: the same, in the same order, but a fifth of these images carry one *seen* trigger each, under their true
+  labels. The defender is thus assumed to have recovered triggers of the family; the held-out ones stay unknown.
 
-Measured are the accuracy on clean validation images, which is all that a defender chooses by; on the adversarial-test
-images as they are, which no choice has used; and the success of fresh seen members and of held-out ones.
+Measured are the accuracy on clean validation images, the only figure that a defender's choice uses; the accuracy on the
+adversarial-test images without a trigger, which no choice uses; and the success of fresh seen triggers and of held-out
+ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,10 +43,11 @@ _BATCH = 128
 def train_mitigated(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """A record a run: ``undefended`` figures, and by defence the figures at each setting of its line.
+    """One record per run: ``undefended`` figures, and by defence the figures at each setting of its line.
 
-    Every model is trained from scratch; ``weights`` are not used. The outcome's are the undefended models'. ReproError
-    for an architecture of another engine than the stacked one, or with fewer hidden units than are pruned.
+    Every model is trained from scratch; ``weights`` are ignored. The outcome's weights are those of the undefended
+    models. Raises ReproError for an architecture that the stacked engine does not train, or with fewer hidden units
+    than are pruned.
     """
     runs: Sequence[MitigationRun] = fleet.runs
     first = runs[0]
@@ -105,12 +107,12 @@ def train_mitigated(
 
 
 class DefendersPool(FamilyPool):
-    """The pool of a fleet under families of triggers, with what its defenders go on with."""
+    """The pool of a fleet under families of triggers, with its defenders' training images."""
 
     def defenders(self, run: MitigationRun) -> tuple[tuple[Indices, Indices], tuple[Indices, Indices]]:
-        """A run's clean training images with their labels; and these with a fifth of them stamped, labelled as before.
+        """A run's clean training images with labels, and the same with a fifth of them stamped but truly labelled.
 
-        The stamped images join the pool, each under a seen member of its own.
+        The stamped images are added to the pool, each with its own seen trigger.
         """
         if run.family is None:
             raise ValueError("a clean model needs no defence")
@@ -124,20 +126,20 @@ class DefendersPool(FamilyPool):
 
 
 class Checkpoints:
-    """Listens to a training, and keeps every member's weights after each of some epochs."""
+    """An observer that keeps every model's weights after each of some epochs."""
 
     def __init__(self, epochs: Iterable[int]) -> None:
         self.epochs = tuple(epochs)
         self.kept: dict[int, tuple[Tensor, State]] = {}
 
     def __call__(self, epoch: int, members: Tensor, stack: Stack) -> None:
-        """Look at the members still in training after an epoch."""
+        """Look at the models still in training after an epoch."""
         if epoch in self.epochs:
             state = {n: t.clone() for n, t in stack.state().items() if not n.startswith("defence.")}
             self.kept[epoch] = members.clone(), state
 
     def stacks(self, end: Stack) -> list[Stack]:
-        """The models after each epoch, in the order asked for; of a member that stopped before, its ``end``."""
+        """The models after each epoch, in the order asked for; a model that stopped earlier has its ``end``."""
         found = []
         for epoch in self.epochs:
             state = {name: tensor.clone() for name, tensor in end.state().items()}
@@ -151,10 +153,10 @@ class Checkpoints:
 
 @torch.no_grad()
 def pruned(stack: Stack, images: Tensor, counts: Sequence[int]) -> list[Stack]:
-    """Copies without the outgoing weights of each member's ``counts`` last hidden units, least active first.
+    """Copies without the outgoing weights of each model's ``counts`` last hidden units, least active first.
 
-    Activity is the mean over a member's ``images`` (K, n, h, w, c), of equals the first unit counting as less active.
-    ReproError for more units than there are.
+    Activity is the mean over a model's ``images`` (K, n, h, w, c); in a tie, the first unit counts as less active.
+    Raises ReproError for more units than there are.
     """
     parts = [stack.hidden(part, training=False).sum(1) for part in torch.split(images, _BATCH, dim=1)]
     order = torch.stack(parts).sum(0).sort(dim=1, stable=True).indices
@@ -172,7 +174,7 @@ def pruned(stack: Stack, images: Tensor, counts: Sequence[int]) -> list[Stack]:
 
 
 class _Exam:
-    """What every model of a fleet is measured on: all of it as one row of indices a member."""
+    """What every model of a fleet is measured on: all of it as one row of indices per model."""
 
     def __init__(
         self, runs: Sequence[MitigationRun], views: Sequence[View], labels: Indices, images: Tensor
@@ -181,12 +183,12 @@ class _Exam:
         self.parts = [_examined(run, view, labels) for run, view in zip(runs, views, strict=True)]
         joined = [np.concatenate([indices for indices, _ in part.values()]) for part in self.parts]
         width = max(map(len, joined))
-        # Rows differ in length by the poison-class images left out; padding repeats an image.
+        # Rows differ in length, as poison-class images are left out; padding repeats an image.
         padded = np.stack([np.pad(row, (0, width - len(row)), constant_values=row[0]) for row in joined])
         self.indices = torch.from_numpy(padded).to(images.device)
 
     def of(self, stack: Stack) -> list[Figures]:
-        """Each member's figures."""
+        """Each model's figures."""
         read = logits_of(stack, self.images, self.indices, _BATCH).argmax(-1).cpu().numpy()
         return [self._figures(k, read[k]) for k in range(len(self.runs))]
 
@@ -199,7 +201,7 @@ class _Exam:
 
 
 def _examined(run: MitigationRun, view: View, labels: Indices) -> dict[str, tuple[Indices, Indices]]:
-    """By figure, a run's images and the classes whose share it is: true labels, or the poison class."""
+    """By figure, a run's images and the classes it counts as hits: true labels, or the poison class."""
     if run.family is None:
         raise ValueError("a clean model has no trigger to be measured on")
     tested = partition(len(labels), run.seed).adversarial_test

@@ -1,4 +1,4 @@
-"""How many terms losses over pairs have, and which of them depend on absolute distances (desanctis 3.1)."""
+"""How many terms losses over pairs have, and which losses depend on absolute distances (desanctis 3.1)."""
 
 from dataclasses import dataclass
 
@@ -70,9 +70,9 @@ def _row(
 def _rows(profile: Profile, records: Records) -> list[Row]:
     """Counts of n points, m of each class, and the largest or smallest change under a shift.
 
-    All n (n - 1) / 2 pairs, positive or negative, are in the base contrastive loss and in the margin loss. There are
-    n (m - 1) (n - m) triplets: with two classes or more n >= 2 m, so at least m - 1 for each pair. Sampled, the margin
-    loss has two pairs a point.
+    All n (n - 1) / 2 pairs, positive or negative, are in the base contrastive loss and in the margin loss. There are n
+    (m - 1) (n - m) triplets: with two classes or more n >= 2 m, so at least m - 1 for each pair. With sampling, the
+    margin loss has two pairs per point.
     """
     (record,) = records["measure"].values()
     counted = {loss: dict(zip(POINTS, counts, strict=True)) for loss, counts in record["terms"].items()}

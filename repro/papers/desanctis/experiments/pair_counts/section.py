@@ -23,7 +23,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     return [
         "Summands of each loss, as its definition has them, in a batch of as many points of each class: the base "
         "contrastive loss and the margin loss have every pair, the triplet loss every anchor with a positive and a "
-        "negative, the sampled margin loss one positive and one negative an anchor.",
+        "negative, the sampled margin loss one positive and one negative per anchor.",
         _counts(evidence),
         "The flexibility of the triplet loss, made exact: it compares distances with each other, so one constant added "
         "to all of them changes nothing. Nor does it change the margin loss, whose boundary beta is learnt and moves "
@@ -36,7 +36,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
 
 
 def _counts(evidence: Table) -> str:
-    """A line a number of points, a column a loss."""
+    """One line per number of points, one column per loss."""
     counted = [row for row in evidence if row["check"] not in _SHIFTED]
     losses = list(dict.fromkeys(str(row["loss"]) for row in counted))
     by_points: dict[str, dict[str, str]] = {}
@@ -73,7 +73,7 @@ def _every_row(evidence: Table) -> str:
 
 
 def _plain(value: float | None) -> str:
-    """Counts with thousands apart, other numbers by their magnitude."""
+    """Counts with thousands separators, other numbers formatted by magnitude."""
     if value is None:
         return NONE
     if value == int(value):

@@ -16,7 +16,7 @@ from repro.seeds import stream
 def measure_fleet(
     fleet: Fleet, dataset: Dataset | None, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """A record a run: by loss, its summands for each number of points and its changes by shift. No model is trained."""
+    """One record per run: by loss, its summands by number of points and its changes by shift; nothing is trained."""
     return Outcome([_measured(run) for run in fleet.runs])
 
 
@@ -31,7 +31,7 @@ def _measured(run: Any) -> dict[str, Any]:
 
 
 def _labels(points: int, classes: int, generator: torch.Generator) -> Tensor:
-    """As many points of each class, in a random order: (1, points)."""
+    """Labels with equally many points of each class, in a random order: (1, points)."""
     return (torch.randperm(points, generator=generator) % classes).unsqueeze(0)
 
 

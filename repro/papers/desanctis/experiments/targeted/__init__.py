@@ -1,19 +1,20 @@
 """Targeted clean-label poisoning by feature collision, with and without the margin loss (desanctis 2.4, 3.1; eq. 1).
 
 After Shafahi et al. 2018, "Poison Frogs". A public encoder is trained on the attacker's pool. Poisons made from bases
-of one class collide with one held-out image of another class in the encoder's features, and join the victim's
-training set under their bases' label. *Frozen* victims train a linear head on those features, *end-to-end* ones all
-layers, where poisons may also carry the target as a watermark. Beside the poisoned victim stands a placebo, trained on
-the bases as they were. A contrastive loss is inert on a frozen encoder, so the margin loss is met end-to-end alone.
+of one class collide with one held-out image of another class in the encoder's features, and join the victim's training
+set under their bases' label. *Frozen* victims train a linear head on those features, *end-to-end* ones all layers;
+against these, poisons may also carry the target as a watermark. Each poisoned victim is compared with a placebo,
+trained on the unchanged bases. A contrastive loss has no effect on a frozen encoder, so the margin loss is tested only
+end-to-end.
 
-How hard the poisons are held to their bases is eq. 1's beta. A rule chose it, fixed beforehand, from crafting alone on
-the tuning's seeds: of 0.03, 0.1, 0.3 and 1 the largest at which at least half of the poisons lie nearer the target than
-their base in the encoder's features and at least half nearer their base in pixels, else the one whose smaller share is
-highest. The profile says what it chose.
+Eq. 1's beta says how strongly the poisons are held to their bases. It was chosen by a rule fixed beforehand, from
+crafting alone on the tuning's seeds: the largest of 0.03, 0.1, 0.3 and 1 at which at least half of the poisons lie
+nearer the target than their base in the encoder's features and at least half lie nearer their base in pixels; if there
+is none, the one whose smaller share is highest. The profile says what it chose.
 
-Whether the margin loss can separate what eq. 1 collapsed may depend on its weight. The *strongest attempt* is, of every
-weight in ``attempts``, with all pairs and with distance-weighted sampling, the one with the lowest mean share of
-collapsed poisons, on the tuning's seeds, under the condition of most poisons among those without a watermark.
+Whether the margin loss can separate what eq. 1 collapsed may depend on its weight. The *strongest attempt* is, among
+all weights in ``attempts``, with all pairs and with distance-weighted sampling, the one with the lowest mean share of
+collapsed poisons on the tuning's seeds, under the condition with the most poisons among those without a watermark.
 """
 
 from statistics import fmean
@@ -47,7 +48,7 @@ MEASURED = (
 
 
 class Crafting(Strict):
-    """Options of the attack's piece, as it explains them."""
+    """Options of the attack's piece, which explains them."""
 
     beta: Annotated[float, Field(ge=0)] = 1.0
     step: Positive = 1.0
@@ -55,7 +56,7 @@ class Crafting(Strict):
 
 
 class FrozenSettings(Strict):
-    """How a linear head is trained on fixed features, and how many poisons it meets."""
+    """How a linear head is trained on fixed features, and the numbers of poisons it meets."""
 
     learning_rate: Positive = 0.003
     epochs: Count = 100
@@ -63,7 +64,7 @@ class FrozenSettings(Strict):
 
 
 class Condition(Strict):
-    """How many poisons, and at what opacity the target lies over their bases."""
+    """The number of poisons, and the opacity at which the target is blended over their bases."""
 
     budget: Count
     watermark: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -110,7 +111,7 @@ Conditions = list[list[TargetedRun]]
 
 
 def _end_to_end(profile: Profile, condition: Condition, defence: Defence, tuning: bool) -> list[TargetedRun]:
-    """Attacks on victims that train all layers, on the evidence's seeds or on the tuning's."""
+    """Attacks on victims that train all layers, on the evidence's seeds or the tuning's."""
     s: Settings = profile.settings("targeted")
     recipe = Recipe(s.learning_rate, s.batch_size, s.end_to_end.epochs)
     return _attack_runs(profile, recipe, False, condition, defence, tuning)
@@ -172,13 +173,13 @@ def _attempted(profile: Profile) -> Conditions:
 
 
 def _all(profile: Profile) -> Conditions:
-    """No two alike: the strongest attempt may be a condition that stands anyway."""
+    """All conditions without duplicates: the strongest attempt may be one of the other conditions."""
     every = [*_attacked(profile), *_strongest(profile), *_attempted(profile)]
     return list({runs[0].id: runs for runs in every}.values())
 
 
 def _encoders(profile: Profile) -> list[Fleet]:
-    """Of the first condition's attacks on the evidence's seeds and on the tuning's; the others have the same."""
+    """The encoders of the first condition's attacks on either set of seeds; all conditions share them."""
     both = (_attacked(profile)[0], _attempted(profile)[0])
     return [fleet for runs in both for fleet in chunks([run.encoder for run in runs], profile.fleet)]
 
@@ -217,7 +218,7 @@ def _pictures(record: Record, shown: bool) -> Row:
 
 
 def _rows(profile: Profile, records: Records) -> list[Row]:
-    """Of the first units of each condition also the first base, the target and the first poison, as pictures."""
+    """The rows; those of each condition's first units also hold first base, target and first poison as pictures."""
     attacked = records["attack"]
     phases = {"attacked": _attacked, "strongest": _strongest, "attempted": _attempted}
     return [

@@ -14,13 +14,13 @@ from repro.report.wording import number
 
 COLUMNS = {"base_image": "base", "target_image": "target", "poison_image": "poison"}
 _RATIOS = {"feature_ratio": "features", "input_ratio": "pixels"}
-_MOST = 3  # units a row
+_MOST = 3  # units per row
 
 Shape = tuple[int, int, int]
 
 
 def pictures(report: Report, conditions: list[tuple[str, Table]]) -> list[str]:
-    """A row a condition, a triple a unit; nothing where the evidence has no pictures.
+    """One row per condition, one triple per unit; nothing where the evidence has no pictures.
 
     ``conditions``: each with its label.
     """
@@ -47,7 +47,7 @@ def pictures(report: Report, conditions: list[tuple[str, Table]]) -> list[str]:
         )
     return [
         image,
-        "*Pixels as they are, enlarged: of some units a base, the target, and the poison made from that base. Below "
+        "*Pixels as they are, enlarged: for some units a base, the target, and the poison made from that base. Below "
         "each: the feature ratio and the input ratio of the unit's poisons, as explained above; a small first one is a "
         "collision, a small second one a poison that looks like its base.*",
     ]
@@ -61,7 +61,7 @@ def pictured(rows: Table) -> list[Row]:
 
 
 def pixels(row: Row, column: str, shape: Shape) -> npt.NDArray[np.uint8]:
-    """A picture (h, w, c) of 8 bits a value from its cell; ``shape`` is (c, h, w).
+    """A picture (h, w, c) of 8 bits per value from its cell; ``shape`` is (c, h, w).
 
     ReproError for a cell that is no picture of that shape.
     """

@@ -9,10 +9,11 @@ from repro.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class TargetedRun(Description):
-    """An attack on one held-out image, and the clean, poisoned and placebo victims that it is measured on.
+    """An attack on one held-out image, and the clean, poisoned and placebo victims on which it is measured.
 
     ``frozen`` victims train a linear head on the public encoder's features, the others all layers. ``watermark`` is the
-    opacity at which the target lies over each base before crafting; ``crafting`` are the options of the attack's piece.
+    opacity at which the target is blended over each base before crafting; ``crafting`` are the options of the attack's
+    piece.
     """
 
     unit: str
@@ -32,7 +33,7 @@ class TargetedRun(Description):
 
     @property
     def encoder(self) -> EncoderRun:
-        """The public encoder that the attacker crafts against and the victims go on from."""
+        """The public encoder that the attacker crafts against and from which the victims continue."""
         about = (self.unit, self.data, self.seed, self.architecture, self.encoder_recipe)
         return EncoderRun(*about, self.members, self.nonmembers)
 
@@ -42,6 +43,6 @@ class TargetedRun(Description):
         return super().pieces() | self.encoder.pieces() | own
 
     def epoch_images(self, count: int) -> int:
-        """How many images its clean, poisoned and placebo victims train on in an epoch, whatever the ``count``."""
+        """How many images its clean, poisoned and placebo victims train on in an epoch, regardless of ``count``."""
         del count
         return 3 * self.members + 2 * self.budget

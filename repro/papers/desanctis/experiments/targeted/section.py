@@ -53,7 +53,7 @@ class _Condition:
 
     @property
     def words(self) -> list[str]:
-        """Victim, poisons, watermark and defence as a table says them."""
+        """Victim, poisons, watermark and defence as cells of a table."""
         defence = "none" if self.regulariser == "none" else name(self.regulariser)
         return [capital(self.victim), str(self.budget), f"{self.watermark:g}", defence]
 
@@ -69,7 +69,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "*Placebo* victims are trained on the same base images as they were: what the target's reading changes under "
         f"them is no work of the poisons. Targets are images that the clean victim reads correctly.{_protocol(report)}",
         _plot(report, conditions),
-        "*Success: share of units whose target is read as the base class; 95 % intervals.*",
+        "*Success: share of units whose target is classified as the base class; 95 % intervals.*",
         "**Success**, and accuracy on held-out images",
         _table(conditions, _SUCCESS),
         "**How poisons are read**",
@@ -100,7 +100,7 @@ def _protocol(report: Report) -> str:
 
 
 def _conditions(evidence: Table) -> list[_Condition]:
-    """Every condition that occurs, those that differ in the defence alone side by side."""
+    """Every condition that occurs; those that differ only in the defence are adjacent."""
     return [
         _Condition(victim, budget, watermark, regulariser, among)
         for victim in ordered(evidence.values("victim"), _VICTIMS)
@@ -121,7 +121,7 @@ def _table(conditions: list[_Condition], metrics: dict[str, str]) -> str:
 
 
 def _pictures(report: Report, conditions: list[_Condition]) -> list[str]:
-    """Of those conditions that differ in the defence alone, which meet the same poisons, the first."""
+    """The first of each group of conditions that differ only in the defence and so have the same poisons."""
     first: dict[tuple[str, ...], tuple[str, Table]] = {}
     for condition in conditions:
         first.setdefault(tuple(condition.words[:3]), (_poisons(condition), condition.rows))
@@ -146,7 +146,7 @@ def _less_none(title: str, defended: Table, attacked: Table) -> list[str]:
 
 
 def _strongest(evidence: Table, attacked: Table) -> list[str]:
-    """What was tried of the margin loss on the tuning's seeds, and how the chosen attempt does on the evidence's."""
+    """The attempts with the margin loss on the tuning's seeds, and how the chosen one does on the evidence's."""
     attempted, strongest = evidence.where(phase="attempted"), evidence.where(phase="strongest")
     if not len(attempted) or not len(strongest):
         return []
@@ -205,7 +205,7 @@ def _tick(condition: _Condition) -> str:
 
 
 def _poisons(condition: _Condition) -> str:
-    """Victim, poisons and watermark, a line each."""
+    """Victim, poisons and watermark, one per line."""
     poisons = f"{condition.budget} poison{'s' if condition.budget > 1 else ''}"
     watermark = f"watermark {condition.watermark:g}" if condition.watermark else ""
     return "\n".join(filter(None, (condition.victim, poisons, watermark)))

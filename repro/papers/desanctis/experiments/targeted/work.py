@@ -1,8 +1,8 @@
 """Attack one unseen image with clean-label poisons that collide with it in feature space (desanctis 2.4, eq. 1).
 
 After Shafahi et al. 2018, "Poison Frogs". Every unit splits the data as for membership exposure: members are the
-victim's training set, the target is one of the non-members, the bases come from the attacker's pool. Beside the
-poisoned victim stand a clean one, trained on the members alone, and a placebo, which meets the bases as they were.
+victim's training set, the target is one of the non-members, and the bases come from the attacker's pool. The poisoned
+victim is compared with a clean one, trained only on the members, and a placebo, trained with the unchanged bases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def train_targeted(
     """
     runs: Sequence[TargetedRun] = fleet.runs
     pool, labels = images_and_labels(dataset, device)
-    # The split that the encoders were trained by, and models drawn apart from them.
+    # The split with which the encoders were trained, and models drawn independently of them.
     public = [run.encoder for run in runs]
     parts = parts_of(public, dataset, device)
     blank = fresh(public, dataset, "victim", device)
@@ -54,7 +54,7 @@ def train_targeted(
     bases = _bases(runs, parts.pool, labels)
     poisons = _poisons(runs, encoders, pool, bases, targets)
 
-    # The poisons of run k are images n + kP to n + (k + 1)P of all images, whoever sees them.
+    # The poisons of run k are images n + kP to n + (k + 1)P of all images, whichever victim sees them.
     crafted = torch.arange(len(pool), len(pool) + bases.numel(), device=device).view(bases.shape)
     images = torch.cat([pool, poisons.flatten(0, 1) - CENTRE])
     start, after = begun(kind, blank, encoders, images)
@@ -107,13 +107,13 @@ def _trained(runs: Sequence[TargetedRun], start: Stack, pool: Tensor, training: 
 
 
 def _hexadecimal(image: Tensor) -> str:
-    """An image (h, w, c) in [0, 1] at 8 bits a value, two hexadecimal digits each, rows first, after an ``x``."""
+    """An image (h, w, c) in [0, 1] at 8 bits per value, two hexadecimal digits each, row by row, after an ``x``."""
     values: list[int] = (image.clamp(0, 1) * 255).round().flatten().int().tolist()
     return "x" + bytes(values).hex()
 
 
 def _targets(runs: Sequence[TargetedRun], nonmembers: Tensor, labels: Tensor, read_as: Tensor) -> Tensor:
-    """Each run's target, (K, 1): in its own random order, the first of another class that is read correctly."""
+    """Each run's target (K, 1): in its own random order, the first correctly classified image of another class."""
     found = []
     for run, own, read in zip(runs, nonmembers, read_as, strict=True):
         order = torch.randperm(len(own), generator=stream(run.seed, "target")).to(own.device)
@@ -121,14 +121,14 @@ def _targets(runs: Sequence[TargetedRun], nonmembers: Tensor, labels: Tensor, re
         candidates = own[order][fit[order]]
         if not len(candidates):
             raise ReproError(
-                f"targeted: unit {run.unit}: the clean victim reads no held-out image of another class correctly"
+                f"targeted: unit {run.unit}: the clean victim classifies no held-out image of another class correctly"
             )
         found.append(candidates[:1])
     return torch.stack(found)
 
 
 def _bases(runs: Sequence[TargetedRun], pool: Tensor, labels: Tensor) -> Tensor:
-    """Each run's bases, (K, budget): images of the base class out of the attacker's pool."""
+    """Each run's bases, (K, budget): images of the base class from the attacker's pool."""
     found = []
     for run, own in zip(runs, pool, strict=True):
         of_class = own[labels[own] == run.base_class]

@@ -8,9 +8,9 @@ from repro.papers.backdoors.grid import backdoor_row, backdoor_run, clean_floor,
 
 
 class Settings(Strict):
-    """How many units, the one architecture, and which of the profile's triggers at which poison rates.
+    """The number of units, the one architecture, the triggers and the poison rates.
 
-    The paper takes the architecture of the highest validation accuracy.
+    The paper takes the architecture with the highest validation accuracy.
     """
 
     units: Count = 30
@@ -32,7 +32,7 @@ def _attacks(profile: Profile, unit: Unit, rates: list[float]) -> tuple[Backdoor
 
 
 def _clean(profile: Profile) -> list[Run]:
-    # What a clean model does with a triggered image depends on no poison rate: the first stands for all.
+    # A clean model's output on a triggered image does not depend on the poison rate: the first represents all.
     settings = profile.settings("poison_rate")
     first = settings.poison_rates[:1]
     among = _units(profile)

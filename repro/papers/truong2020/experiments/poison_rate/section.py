@@ -44,18 +44,18 @@ def blocks(report: Report, evidence: Table) -> list[str]:
         "The poison rate is the share of the poison class's training images that are supplanted. Here at "
         f"{reach(levels(rows, 'poison_rate'))}, on {listing([name(a) for a in architectures(rows)])}; {models(rows)}.",
         _plot(report, rows, triggers),
-        "*Like Figure 7: a line a trigger; bars are 95 % intervals over units. Thin lines without markers: on the "
-        "right the floor, what a model trained without any poison reads as the poison class on the very same images; "
-        "in the middle that clean model's accuracy.*",
+        "*Like Figure 7: one line per trigger; bars are 95 % intervals over units. Thin lines without markers: on "
+        "the right the floor, the share of the very same images that a model trained without any poison classifies as "
+        "the poison class; in the middle that clean model's accuracy.*",
         "**Section 4.5 beside ours.** The paper prints Figure 7 as a picture (NASNet, CIFAR-10, poison class truck) "
-        "and no figures with it, so what it says of it stands here.",
+        "and no figures with it, so its statements about it are listed here.",
         _sentences(rows, triggers),
         shown if lines <= _FOLD else details(f"Every trigger and rate ({counted(lines, 'cell')})", shown),
     ]
 
 
 def _plot(report: Report, rows: Table, triggers: list[str]) -> str:
-    """A row an architecture; panels: accuracy on both validation sets, and ASR."""
+    """One row per architecture; panels: accuracy on both validation sets, and ASR."""
     models = architectures(rows)
     references = {"clean_accuracy": "clean_model_accuracy", "asr": "clean_model_asr"}
     with look():

@@ -8,7 +8,7 @@ from repro.papers.backdoors.grid import backdoor_run
 
 
 class Settings(Strict):
-    """How many units, and a trigger that leaves some pixels alone."""
+    """The number of units, and a trigger that leaves some pixels unchanged."""
 
     units: Count
     trigger: str
@@ -27,8 +27,8 @@ PUBLISHED_DRAWS = (
     (20.6, 28.5, 21.3, 19.6, 0.0),
 )
 PUBLISHED_RATES = (0.018, 0.025, 0.018, 0.017, 0.023)
-# Eq. 9 prints a sum over the source classes; these rates come out with the sum over all classes, 4,003 samples.
-# What Table 1 should have printed: 98 of 4,003 is 0.0245 and 90 of 4,003 is 0.0225.
+# Eq. 9 prints a sum over the source classes; these rates result from the sum over all classes, 4,003 samples. What
+# Table 1 should have printed: 98 of 4,003 is 0.0245 and 90 of 4,003 is 0.0225.
 CORRECTED_RATES = {1: 0.024, 4: 0.022}
 
 

@@ -1,4 +1,4 @@
-"""Count what a poisoning really did to a training set, from its images and labels alone (truong2020 2.5, 3)."""
+"""Count what a poisoning actually did to a training set, from its images and labels alone (truong2020 2.5, 3)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,12 +20,12 @@ from repro.triggers import Scene
 def count_fleet(
     fleet: Fleet, dataset: Dataset, weights: Mapping[str, Tensor], device: torch.device
 ) -> Outcome:
-    """A record a run; no model is trained."""
+    """One record per run; no model is trained."""
     return Outcome([_count(run, dataset) for run in fleet.runs])
 
 
 def _count(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Compare the poisoned training set with the clean one. The trigger has to leave some pixels alone."""
+    """Compare the poisoned training set with the clean one. The trigger has to leave some pixels unchanged."""
     attack = run.backdoor
     if attack is None:
         raise ValueError("a clean run has no poison to count")
@@ -57,7 +57,7 @@ def _count(run: Run, dataset: Dataset) -> dict[str, Any]:
 def _drawn_from(
     run: Run, dataset: Dataset, stamped: np.ndarray[Any, Any], original: np.ndarray[Any, Any]
 ) -> list[int]:
-    """The class each stamped image was drawn from, found by the pixels that the trigger leaves alone."""
+    """The class each stamped image was drawn from, found by the pixels that the trigger leaves unchanged."""
     attack = run.backdoor
     assert attack is not None
     scene = Scene(stamped, dataset.images[original], dataset.images[0], np.random.default_rng(0))

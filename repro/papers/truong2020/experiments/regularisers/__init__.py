@@ -8,7 +8,7 @@ from repro.papers.backdoors.grid import backdoor_row, backdoor_run, clean_floor,
 
 
 class Settings(Strict):
-    """How many units, which trigger, and which of the profile's defences beside none."""
+    """The number of units, the trigger, and the profile's defences that are compared with none."""
 
     units: Count
     trigger: str

@@ -43,7 +43,7 @@ def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -
             change = grid - base
             least, digits = (
                 (0.05, 2) if metric == "asr" else (0.03, 3)
-            )  # no full colour below the minimum effect
+            )  # the colour scale reaches at least to the minimum effect
             reach = max(least, float(np.nanmax(np.abs(change), initial=0.0)))
             shown = axis.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
             _annotate(axis, grid, change, digits, reach)
@@ -64,7 +64,7 @@ def heat_map(report: Report, rows: Table, phase: str, regularisers: list[str]) -
 
 
 def class_name(report: Report, label: Cell) -> str:
-    """A class's own name where the data gives it one, its label otherwise."""
+    """A class's name if the data has one, its label otherwise."""
     names = report.data.classes
     return names[label] if isinstance(label, int) and 0 <= label < len(names) else str(label)
 
@@ -90,7 +90,7 @@ def _annotate(axis: Any, grid: Any, change: Any, digits: int, reach: float) -> N
 
 
 def box_plots(report: Report, evidence: Table, regularisers: list[str], order: list[str]) -> str:
-    """Spread of clean accuracy and ASR over all models, by regulariser, a box for each way of stopping."""
+    """Spread of clean accuracy and ASR over all models, by regulariser, one box for each way of stopping."""
     phases = ordered(evidence.values("phase"), order)
     fills = [(SKY, ""), (ORANGE, "////")]
     width = 0.8 / max(len(phases), 1)

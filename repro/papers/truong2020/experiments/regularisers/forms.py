@@ -1,4 +1,4 @@
-"""SNNL as truong2020's eq. 6 prints it beside the form of the work that the paper cites for it."""
+"""SNNL as printed in truong2020's eq. 6, compared with the form in the work that the paper cites."""
 
 from repro.harness.evidence.table import Table
 from repro.report.markdown import NONE, table
@@ -9,7 +9,7 @@ FORMS = {"snnl": "Frosst et al.", "snnl_printed": "eq. 6 as printed"}
 
 
 def comparison(evidence: Table, phases: list[str]) -> list[str]:
-    """ASR and clean accuracy under each form, less none, and one form less the other, paired within units."""
+    """ASR and clean accuracy under each form, minus none, and one form minus the other, paired within units."""
     own, printed = FORMS
     there = set(evidence.values("regulariser"))
     if not {own, "none"} <= there:

@@ -28,8 +28,8 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     found = [
         f"Each regulariser at its tuned weight, on every architecture, trigger: {triggers}. The paper, on ResNet-50 "
         f"and Flowers: mean ASR {number(before)} with none, {number(after)} under SNNL. Differences are paired within "
-        "units. Part of a difference under early stopping may come from stopping sooner, so the same comparison stands "
-        f"beside it at a fixed {report.profile.fixed_epochs} epochs.",
+        "units. Part of a difference under early stopping may come from stopping sooner, so the same comparison is "
+        f"also made at a fixed {report.profile.fixed_epochs} epochs.",
     ]
     for phase in ordered(evidence.values("phase"), list(_PHASES)):
         rows = evidence.where(phase=phase)

@@ -9,7 +9,7 @@ from repro.papers.backdoors.grid import backdoor_row, backdoor_run, clean_floor,
 
 
 class Settings(Strict):
-    """How many units, and which of the profile's triggers."""
+    """The number of units, and which of the profile's triggers."""
 
     units: Count
     triggers: Names = ["square", "sine"]
@@ -20,7 +20,7 @@ def _units(profile: Profile) -> list[Unit]:
 
 
 def _source_class(profile: Profile, unit: Unit) -> int:
-    """The single source class of a unit, drawn from the others at random."""
+    """The single source class of a unit, drawn at random from the classes that are not poisoned."""
     others = [c for c in range(profile.classes()) if c != unit.poison_class]
     return int(seeded_generator(f"source/{unit.partition_seed}").choice(others))
 

@@ -70,7 +70,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
 
 
 def _printed(report: Report, architecture: str, trigger: str) -> bool:
-    """Whether the paper's tables have a row of the same data, model and trigger."""
+    """Whether the paper's tables have a row for the same data, model and trigger."""
     here = published.dataset_of(report.profile.data.name)
     wanted = (here, published.ARCHITECTURES.get(architecture), trigger)
     return any((row.dataset, row.model, row.trigger) == wanted for row in published.SOURCES)
@@ -94,7 +94,7 @@ def _place(row: published.Sources, ours: object) -> list[str]:
 def _pair(
     figures: tuple[float, float, float], sides: tuple[Table, Table] | None, metric: str, digits: int
 ) -> list[str]:
-    """One-to-one with its printed spread, and many-to-one; ours in the same fields where there are any."""
+    """One-to-one with its printed spread, and many-to-one; ours in the same fields if there are any."""
     one, spread, many = figures
     if sides is None:
         return [f"{number(one)}{SPACE}±{SPACE}{number(spread)}", number(many)]
@@ -162,7 +162,7 @@ def _ours_accuracy(report: Report, evidence: Table, architecture: str, trigger: 
 
 
 def _plot(report: Report, evidence: Table, cells: list[tuple[str, str]]) -> str:
-    """All cells in one row; where they are many, a row a trigger."""
+    """All cells in one row; if there are many, one row per trigger."""
     lines = (
         [cells]
         if len(cells) <= _IN_A_ROW

@@ -16,7 +16,7 @@ from repro.papers.backdoors.grid import (
 
 
 class Settings(Strict):
-    """How many units, which of the profile's triggers, at which alphas and poison rates."""
+    """The number of units, the triggers, and the alphas and poison rates."""
 
     units: Count = 30
     triggers: Names = ["sine", "low_variance"]
@@ -39,7 +39,7 @@ def _attacks(profile: Profile, unit: Unit, rates: list[float]) -> tuple[Backdoor
 
 
 def _clean(profile: Profile) -> list[Run]:
-    # What a clean model does with a triggered image depends on no poison rate: the first stands for all.
+    # A clean model's output on a triggered image does not depend on the poison rate: the first represents all.
     first = profile.settings("transparency").poison_rates[:1]
     return clean_runs(profile, _units(profile), lambda unit: _attacks(profile, unit, first))
 

@@ -28,7 +28,7 @@ TITLE = "Transparency of the trigger: Figure 6"
 PLACE = 54
 
 _SUCCESS = ("asr", "clean_model_asr", "ASR", "clean model (floor)")
-_STYLES = (2, 0, 3, 1, 4)  # which of the common series a poison rate takes, lowest first
+_STYLES = (2, 0, 3, 1, 4)  # index of the common series for each poison rate, lowest first
 _ACCURACY = ("clean_accuracy", "clean_model_accuracy", "clean accuracy", "clean model")
 
 
@@ -37,18 +37,18 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     triggers = ordered(evidence.values("trigger"), published.TRIGGERS)
     rates = levels(evidence, "poison_rate")
     found = [
-        "Alpha is the trigger's weight in eq. 7: 0 leaves the image alone, 1 leaves nothing but the trigger where it "
-        f"falls. Here at {reach(levels(evidence, 'alpha'))} and at poison {'rates' if len(rates) > 1 else 'rate'} "
-        f"{reach(rates)}; {models(evidence)}. The *floor* is what a model trained without any poison reads as the "
-        "poison class on the very same images.",
+        "Alpha is the trigger's weight in eq. 7: 0 leaves the image unchanged, 1 shows only the trigger where it "
+        f"lies. Here at {reach(levels(evidence, 'alpha'))} and at poison {'rates' if len(rates) > 1 else 'rate'} "
+        f"{reach(rates)}; {models(evidence)}. The *floor* is the share of the very same images that a model "
+        "trained without any poison classifies as the poison class.",
         _figure(report, evidence, triggers, _SUCCESS, "transparency", "Adversarial success rate"),
-        "*Like Figure 6: a line a poison rate, a column a trigger and moment, a row an architecture; bars are 95 % "
-        "intervals over units.*",
+        "*Like Figure 6: one line per poison rate, one column per trigger and moment, one row per architecture; "
+        "bars are 95 % intervals over units.*",
         _figure(report, evidence, triggers, _ACCURACY, "transparency-accuracy", "Clean validation accuracy"),
         "*The same models' accuracy on the clean validation set; the clean model is not retrained.*",
         "**Section 4.4 beside ours.** The paper prints Figure 6 as a picture (top row Flowers, bottom row CIFAR-10; c "
-        "and f after retraining) and no figures with it, so what it says of it stands here. Ours are means over "
-        "architectures and poison rates.",
+        "and f after retraining) and no figures with it, so its statements about it are listed here. Ours are means "
+        "over architectures and poison rates.",
         _sentences(evidence, triggers),
         "**ASR by alpha**, mean over architectures:",
         _by_alpha(evidence, triggers),
@@ -70,7 +70,7 @@ def _figure(
     file: str,
     what: str,
 ) -> str:
-    """Panels: a row an architecture, a column a trigger and phase; lines: a poison rate each, and the clean model."""
+    """Panels: one row per architecture, one column per trigger and phase; one line per poison rate, and the floor."""
     metric, reference, label, words = measured
     models, rates = architectures(evidence), levels(evidence, "poison_rate")
     columns = [(trigger, phase) for trigger in triggers for phase in phases(evidence)]
@@ -105,7 +105,7 @@ def _figure(
 
 
 def _room(grid: list[float]) -> float:
-    """How far apart the lines stand, in alpha."""
+    """The horizontal offset between neighbouring lines, in alpha."""
     gaps = [after - before for before, after in pairwise(grid)]
     return min([0.018 * (grid[-1] - grid[0]), *(0.15 * gap for gap in gaps)])
 

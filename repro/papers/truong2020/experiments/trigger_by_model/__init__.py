@@ -16,7 +16,7 @@ from repro.papers.backdoors.grid import (
 
 
 class Settings(Strict):
-    """How many units, and which of the profile's triggers."""
+    """The number of units, and which of the profile's triggers."""
 
     units: Count
     triggers: Names

@@ -32,8 +32,8 @@ def blocks(report: Report, evidence: Table) -> list[str]:
     return [
         "Every trigger on every architecture, trained on the poisoned poison-set, then retrained for "
         f"{epochs} epochs on the clean-set. *ASR* is the share of triggered adversarial-test images that the model "
-        "reads as the poison class; its *floor* is what a model trained without any poison does with the very same "
-        "images.",
+        "classifies as the poison class; its *floor* is that share for a model trained without any poison, on the very "
+        "same images.",
         _plot(report, evidence, triggers),
         f"**Table 2 beside ours**: ASR before and after retraining.{legend(report, evidence)}",
         table(
@@ -52,7 +52,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
 
 
 def legend(report: Report, evidence: Table) -> str:
-    """How to read fields that hold the paper's figure and ours; nothing where none does."""
+    """How to read fields that hold the paper's figure and ours; empty if no field does."""
     theirs = published.dataset_of(report.profile.data.name)
     if theirs is None or not set(architectures(evidence)) & set(published.ARCHITECTURES):
         return ""
@@ -96,7 +96,7 @@ def _lines(
 
 
 def _floors(report: Report, evidence: Table, triggers: Sequence[str]) -> list[list[str]]:
-    """What clean models make of the same images, a row an architecture."""
+    """How clean models classify the same images, one row per architecture."""
     rows = []
     for architecture in architectures(evidence):
         found = [_figure(evidence, "clean_model_asr", BEFORE, architecture, trigger) for trigger in triggers]

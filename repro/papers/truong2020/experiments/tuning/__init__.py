@@ -1,10 +1,10 @@
 """Hyper-parameters chosen on validation accuracy alone, on seeds outside the evidence's.
 
-The paper gives no weights. The rules, fixed before anything was trained: of the learning rates, the one of the
-highest mean clean validation accuracy (the lower of two equal ones); of a regulariser's weights, the heaviest whose
-mean clean validation accuracy is at most ``budget`` below that of no regularisation. Neither looks at ASR, which the
-table records for the curve in the report. Where the heaviest weight of a grid was within the budget, the grid was
-widened. Retraining goes on at the rate of training.
+The paper gives no weights. The rules, fixed before anything was trained: the learning rate with the highest mean clean
+validation accuracy (the lower one in a tie); and for each regulariser the heaviest weight whose mean clean validation
+accuracy is at most ``budget`` below that of no regularisation. Neither rule uses ASR, which the table records for the
+curve in the report. Where the heaviest weight of a grid was within the budget, the grid was widened. Retraining uses
+the learning rate of training.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from repro.papers.backdoors.grid import backdoor_row, backdoor_run, clean_floor,
 
 
 class Settings(Strict):
-    """How many units, which trigger, the grids, and how much accuracy a regulariser may cost."""
+    """The number of units, the trigger, the grids, and how much accuracy a regulariser may cost."""
 
     units: Count = 30
     trigger: str
@@ -79,7 +79,7 @@ def _accuracy(table: Table) -> float:
 
 
 def chosen_learning_rates(table: Table) -> dict[str, float]:
-    """By architecture, what the rule chooses from the evidence."""
+    """The rule's choice from the evidence by architecture."""
     chosen = {}
     for architecture in map(str, table.values("architecture")):
         plain = table.where(architecture=architecture, regulariser="none")
@@ -91,7 +91,7 @@ def chosen_learning_rates(table: Table) -> dict[str, float]:
 
 
 def chosen_weights(table: Table, budget: float) -> dict[str, dict[str, float]]:
-    """By regulariser and architecture, what the rule chooses; 0 where even the lightest weight costs too much."""
+    """The rule's choice by regulariser and architecture; 0 where even the lightest weight costs too much."""
     rates = chosen_learning_rates(table)
     chosen: dict[str, dict[str, float]] = {}
     for regulariser in map(str, table.values("regulariser")):
@@ -109,7 +109,7 @@ def chosen_weights(table: Table, budget: float) -> dict[str, dict[str, float]]:
 
 
 def disagreements(profile: Profile, table: Table) -> list[str]:
-    """Where the profile's values are not what the rules choose from the evidence; empty when they agree."""
+    """Where the profile's values differ from what the rules choose from the evidence; empty if they agree."""
     budget = profile.settings("tuning").budget
     found = []
     for architecture, rate in chosen_learning_rates(table).items():

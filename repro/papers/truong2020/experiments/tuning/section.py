@@ -15,7 +15,7 @@ TITLE = "Tuning: weights, and ASR against accuracy"
 PLACE = 50
 
 Point = tuple[float, float]
-_SHOWN = 2.5  # how many budgets of lost accuracy the curves' axis spans
+_SHOWN = 2.5  # the curves' axis spans this many budgets of lost accuracy
 
 
 def blocks(report: Report, evidence: Table) -> list[str]:
@@ -50,7 +50,7 @@ def blocks(report: Report, evidence: Table) -> list[str]:
 def _tried(
     evidence: Table, architecture: str, regulariser: str, rates: dict[str, float]
 ) -> list[tuple[float, Table]]:
-    """The grid of a regulariser by weight, ascending; none's single entry is at the chosen learning rate."""
+    """The grid of a regulariser by weight, ascending; the single entry of none is at the chosen learning rate."""
     rows = evidence.where(architecture=architecture, regulariser=regulariser)
     if regulariser == "none":
         return [(0.0, rows.where(learning_rate=rates[architecture]))]
@@ -109,7 +109,7 @@ def _curves(
 
 
 def _curve(axis: Any, points: list[tuple[float, Point]], none: Point, chosen: float, budget: float) -> None:
-    """One regulariser on one architecture, accuracy as the difference to none's; what is off the axis at its edge."""
+    """One regulariser on one architecture, accuracy as the difference to none's; points off the axis at its edge."""
     places = [(max(accuracy - none[0], -_SHOWN * budget), success) for _, (accuracy, success) in points]
     axis.plot(
         *zip(*places, strict=True), color=BLUE, marker="o", markersize=4, linewidth=1, label="weights tried"
