@@ -1,8 +1,9 @@
 """What evidence depends on (code its runs reach, descriptions, settings, data, packages), and whether it is current.
 
-`repro.harness.evidence.definitions` says which code counts, and by what: all code reached by name from the function that
-does a phase's work, from the pieces its runs name, and from the code that carries the runs out. Profiles and parameters
-count by value: through the runs they describe, and through the experiment's settings, which its rows also read.
+`repro.harness.evidence.definitions` says which code counts, and by what: all code reached by name from the function
+that does a phase's work, from the pieces its runs name, and from the code that carries the runs out. Profiles and
+parameters count by value: through the runs they describe, and through the experiment's settings, which its rows also
+read.
 """
 
 import json
