@@ -1,143 +1,82 @@
-"""What the columns of the evidence mean, by name; one name means one thing in every experiment."""
+"""What the columns of the evidence hold, by name; one name means one thing in every experiment.
+
+Columns that only one experiment has are its ``COLUMNS``.
+"""
+
+from functools import cache
+
+from repro import plugins
 
 COLUMNS = {
     "run": "the run's id: a hash of its full description",
-    "phase": "which moment of the run the row is measured at, or what it was run for; rows of a trajectory are means "
-    "over units",
+    "phase": (
+        "which moment of the run the row is measured at, or what it was run for; rows of a trajectory are "
+        "means over units"
+    ),
     "unit": "one (partition seed, poison or target class) pair; what intervals are computed over",
     "partition_seed": "seed of the unit's own partition",
     "seed": "seed of initialisation, data order and poison",
     "poison_class": "the class the backdoor leads to (in Table 1's rows: Flowers' classes in its order)",
-    "target_class": "the class whose members the poison is to expose; of a targeted attack, the target's own class",
-    "base_class": "the class of a targeted attack's poisons, by look and label, that the target is to be read as",
+    "target_class": (
+        "the class whose members the poison is to expose; of a targeted attack, the target's own class"
+    ),
     "architecture": "the model, by name",
     "trigger": "the trigger pattern, by name",
     "alpha": "the trigger's transparency (truong2020 eq. 7)",
     "poison_rate": "share of the poison class's training images that is supplanted",
     "sources": "one-to-one or many-to-one",
     "source_class": "the single source class, empty for many-to-one",
-    "victim": "the attacked model: from scratch; fine-tuned from a public encoder, all layers (fine-tuned, "
-    "end-to-end); or a head on the encoder as it is (frozen)",
-    "watermark": "opacity at which the target lies over the bases before poisons are crafted from them",
+    "victim": (
+        "the attacked model: from scratch; fine-tuned from a public encoder, all layers (fine-tuned, end-to-"
+        "end); or a head on the encoder as it is (frozen)"
+    ),
     "budget": "how many poisons join the training set, 0 without an attack",
     "attack": "the poisoning attack: none, dirty_label or clean_label",
     "regulariser": "the regulariser or defence in training, none without",
-    "versus": "of a matched row: the defence that the two victims are matched for",
     "weight": "its weight in the loss, or what takes that place (of dp_sgd the noise multiplier)",
-    "learning_rate": "Adam's rate",
     "epochs": "epochs trained, retraining included in its phase alone; of a trajectory, the checkpoint's",
     "poisoned_accuracy": "accuracy on the poison-set's validation split, which is poisoned too",
-    "clean_accuracy": "accuracy on the clean-set's validation split (families: on the whole clean-set, which none "
-    "trains on; mitigation: on untriggered test images; a targeted attack: the poisoned victim's, on held-out images)",
+    "clean_accuracy": (
+        "accuracy on the clean-set's validation split (families: on the whole clean-set, which none trains "
+        "on; mitigation: on untriggered test images; a targeted attack: the poisoned victim's, on held-out "
+        "images)"
+    ),
     "asr": "adversarial success rate: share of triggered adversarial-test images read as the poison class",
-    "own_source_asr": "the same on images of the one-to-one attack's own source class; empty for many-to-one",
+    "own_source_asr": (
+        "the same on images of the one-to-one attack's own source class; empty for many-to-one"
+    ),
     "clean_model_asr": "the same for the clean model of the same unit and architecture: ASR's floor",
     "clean_model_accuracy": "that clean model's accuracy on the clean-set's validation split",
     "adversarial_images": "how many triggered images ASR is measured on",
     "member_accuracy": "accuracy on the training members",
     "test_accuracy": "accuracy on held-out images",
-    "validation_accuracy": "accuracy on the victim's own validation images, which early stopping looks at",
     "target_accuracy": "the same, images of the target class",
     "other_accuracy": "the same, images of the other classes",
     "auc": "area under the ROC curve of membership inference by M_mem; above 0.5 members score lower",
     "target_auc": "the same among images of the target class",
     "other_auc": "the same among images of the other classes",
     "ties": "share of tied values of M_mem",
-    "epsilon": "the privacy budget spent, at delta 1e-4; empty but for DP-SGD",
-    "target_asr": "1 where the poisoned victim reads the target as the base class, else 0",
-    "placebo_asr": "the same for a victim trained on the uncrafted bases in place of the poisons: its floor",
-    "poison_as_target_rate": "share of poisons that the clean victim reads as the target's class",
-    "base_as_target_rate": "the same of the uncrafted bases: its floor",
-    "poison_as_base_rate": "share of poisons that the poisoned victim reads as the base class",
-    "nearer_target_rate": "share of poisons nearer, in the public encoder's features, to the target than to their base",
-    "nearer_base_rate": "share of poisons nearer, in pixels, to their base than to the target",
-    "collapsed_rate": "the same in the poisoned victim's own features",
-    "feature_ratio": "mean distance of poison and target over that of base and target, in the encoder's features",
-    "input_ratio": "mean distance of poison and base over that of base and target, in pixels",
-    "placebo_accuracy": "the placebo victim's accuracy on held-out images",
-    "base_image": "the first poison's base as a picture: after an x, 8 bits a value in two hexadecimal digits, rows "
-    "first (height, width, channel); of each condition's first units, else empty",
-    "target_image": "the target, likewise",
-    "poison_image": "the first poison, likewise",
     "check": "which arithmetic or invariant the row checks",
-    "gap": "the true label's logit less the others'",
     "computed": "the figure as computed or counted here",
     "published": "the figure that it must equal",
     "tolerance": "by how much it may differ",
     "bound": "the figure that it must not cross",
     "holds": "whether it does",
-    "training": "what the autoencoder was trained on: the poisoned training set or the clean one",
-    "latent": "how many latent dimensions the autoencoder has",
-    "latent_auc": "chance that a triggered image lies beyond a plain one in the chosen latent dimension, on images "
-    "that did not choose it",
-    "traversal_overlap": "share of the squared change along the chosen dimension that falls on the trigger's pixels",
-    "interpolation_trigger": "how much of the trigger the decoded path from other classes to the poison class draws, "
-    "at most, as a share of its whole effect",
-    "pixel_interpolation": "the same on straight paths between mean images, without an autoencoder",
-    "trigger_drawn": "share of the trigger that survives encoding and decoding",
-    "reconstruction": "mean squared error a pixel on held-out images",
-    "mask_share": "the trigger's share of the image's pixels",
-    "active": "latent dimensions whose codes vary (variance above 0.01)",
-    "interpolation_images": "the decoded path as pictures: x, then hexadecimal, two digits a value, rows first; the "
-    "first two units only",
-    "traversal_images": "the same along the chosen dimension",
-    "loss": "the loss whose terms are counted",
-    "points": "how many points, in equal classes",
     "family": "the family of triggers, by name",
-    "members": "how many training images there are, empty for all",
-    "ablation": "what the row varies, none for the standard setting",
     "asr_seen": "success rate of triggers of the kind that training showed, on fresh images",
     "asr_unseen": "the same of the family's held-out triggers",
-    "asr_near_miss": "the same of triggers just outside the family",
-    "clean_seen": "the clean model's rate on the images of asr_seen: its floor",
-    "clean_unseen": "the same for asr_unseen",
-    "clean_near_miss": "the same for asr_near_miss",
-    "trigger_kind": "static, or generalised: a family with held-out members",
-    "defence": "what was done against the backdoor, none without",
-    "setting": "how hard: units pruned, weight, epoch stopped at, or epochs retrained",
-    "within_budget": "whether some setting of the defence costs at most the accuracy budget on clean validation images",
-    "model": "poisoned or clean",
-    "raw_score": "Neural Cleanse's anomaly index of the most conspicuous class",
-    "corrected_score": "the same, normalised by the difference between classes",
-    "raw_flagged_rate": "1 where Neural Cleanse raises an alarm, else 0; of a class, the share of models",
-    "corrected_flagged_rate": "the same, normalised",
-    "raw_found_rate": "1 where the alarm names the poison class, else 0",
-    "corrected_found_rate": "the same, normalised",
-    "named_class": "the class of the most conspicuous mask, alarm or not",
-    "named_margin_rank": "how many classes have a smaller natural margin than the named one (ties count half)",
-    "small_margin_named_rate": "1 where the named class is in the half of smaller margins, 0.5 in the middle, else 0",
-    "mask_overlap": "intersection over union of the poison class's recovered mask, above 0.5, with the true one",
-    "class": "the class that the mask and margin are of",
-    "mask_size": "sum of the recovered mask",
-    "margin": "least mean difference, in L1, from another class's mean image to this one's",
-    "nearest_class": "the class of that least difference",
-    "asr_pruned": "success rate after pruning by the trigger of the named class",
-    "accuracy_pruned": "accuracy on clean validation images after it",
-    "asr_unlearned": "success rate after unlearning the trigger of the named class",
-    "accuracy_unlearned": "accuracy on clean validation images after it",
-    "asr_retrained": "success rate after the same retraining without stamps: the control",
-    "accuracy_retrained": "accuracy on clean validation images after it",
-    "filter_found_rate": "share of triggered inputs that the filter flags",
-    "filter_false_rate": "share of clean inputs that it flags",
-    "asr_pruned_true": "as asr_pruned, by the trigger of the true poison class",
-    "filter_found_true_rate": "as filter_found_rate, by the trigger of the true poison class",
-    "trigger_image": "a triggered image as hexadecimal, as in base_image; the first three units only",
-    "mask_image": "the recovered mask, likewise",
-    "pattern_image": "the recovered pattern, likewise",
-    "objective": "the adversarial objective: accuracy degradation, targeted misclassification or backdoor",
-    "clean_value": "sum of the objective over its targets, of the model without poisons",
-    "before": "the same with the poisons as they start",
-    "after": "the same with the poisons that the solver found",
-    "success_clean": "share of targets read as the attacker wants, without poisons",
-    "success_before": "the same with the poisons as they start",
-    "success_after": "the same with the poisons that the solver found",
-    "accuracy_before": "test accuracy with the poisons as they start",
 }
 _RATE = "tpr_at_"
+
+
+@cache
+def _meanings() -> dict[str, str]:
+    own = [plugins.literal("experiment", name, "COLUMNS", {}) for name in plugins.names("experiment")]
+    return {column: words for columns in [*own, COLUMNS] for column, words in columns.items()}
 
 
 def meaning(column: str) -> str | None:
     """What a column of the evidence holds; None for one that is not described."""
     if column.startswith(_RATE):
         return f"true positive rate at a false positive rate of {column.removeprefix(_RATE)}"
-    return COLUMNS.get(column)
+    return _meanings().get(column)

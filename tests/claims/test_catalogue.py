@@ -10,11 +10,6 @@ from repro.claims.catalogue import load_claim, load_claims, read_paper, read_yam
 from repro.errors import ReproError
 
 CLAIMS = load_claims()
-JUDGED = {
-    *(f"truong-{n:02d}" for n in range(1, 26)),
-    *(f"desanctis-{n:02d}" for n in range(1, 27) if n not in (12, 19)),
-}
-REPORTED = {"desanctis-12", "desanctis-19"}
 ENTRY = """\
     title: Retraining lowers ASR
     text: It does.
@@ -73,15 +68,15 @@ def test_every_claim_of_the_inventory_is_listed_once_and_in_order() -> None:
         assert {claim.level for claim in listed} == {1 - 0.05 / count}
 
 
-def test_the_claims_of_the_first_experiments_have_parts_and_the_others_say_what_is_missing() -> None:
-    assert {claim.id for claim in CLAIMS.values() if claim.parts} == JUDGED
-    assert {claim.id for claim in CLAIMS.values() if claim.is_table and claim.beside} == REPORTED
-    assert all(claim.pending for claim in CLAIMS.values() if claim.id not in JUDGED | REPORTED)
+def test_the_claims_of_both_papers_are_judged_or_reported() -> None:
+    ours = [claim for claim in CLAIMS.values() if claim.paper in ("truong2020", "desanctis")]
+    assert [claim.id for claim in ours if claim.is_table] == ["desanctis-12", "desanctis-19"]
+    assert all(claim.beside if claim.is_table else claim.parts for claim in ours)
 
 
 def test_headline_claims_need_sixty_units_and_others_thirty() -> None:
-    headline = {"truong-09", "truong-12", "truong-24", "desanctis-08"}
-    assert {claim.id for claim in CLAIMS.values() if claim.headline} == headline
+    headline = {claim.id for claim in CLAIMS.values() if claim.headline}
+    assert headline >= {"truong-09", "truong-12", "truong-24", "desanctis-08"}
     assert all(c.units_needed == (60 if c.id in headline else 30) for c in CLAIMS.values())
 
 
@@ -94,7 +89,7 @@ def fixed_size(metric: str, kind: str) -> float:
     return 0.03
 
 
-@pytest.mark.parametrize("claim_id", sorted(JUDGED))
+@pytest.mark.parametrize("claim_id", sorted(claim.id for claim in CLAIMS.values() if claim.parts))
 def test_minimum_effects_and_margins_are_the_fixed_ones(claim_id: str) -> None:
     for part in CLAIMS[claim_id].parts:
         if part.kind != "exact":

@@ -117,6 +117,18 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     return rows
 
 
+COLUMNS = {
+    "objective": "the adversarial objective: accuracy degradation, targeted misclassification or backdoor",
+    "clean_value": "sum of the objective over its targets, of the model without poisons",
+    "before": "the same with the poisons as they start",
+    "after": "the same with the poisons that the solver found",
+    "success_clean": "share of targets read as the attacker wants, without poisons",
+    "success_before": "the same with the poisons as they start",
+    "success_after": "the same with the poisons that the solver found",
+    "accuracy_before": "test accuracy with the poisons as they start",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the bi-level problem of section 2.1",

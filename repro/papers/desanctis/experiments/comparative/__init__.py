@@ -263,6 +263,13 @@ def disagreements(profile: Profile, table: Table) -> list[str]:
     return found
 
 
+COLUMNS = {
+    "versus": "of a matched row: the defence that the two victims are matched for",
+    "validation_accuracy": "accuracy on the victim's own validation images, which early stopping looks at",
+    "epsilon": "the privacy budget spent, at delta 1e-4; empty but for DP-SGD",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the comparative study that section 4.2 proposes",

@@ -204,6 +204,44 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     return rows + _class_rows(profile, rows[0], found)
 
 
+COLUMNS = {
+    "model": "poisoned or clean",
+    "raw_score": "Neural Cleanse's anomaly index of the most conspicuous class",
+    "corrected_score": "the same, normalised by the difference between classes",
+    "raw_flagged_rate": "1 where Neural Cleanse raises an alarm, else 0; of a class, the share of models",
+    "corrected_flagged_rate": "the same, normalised",
+    "raw_found_rate": "1 where the alarm names the poison class, else 0",
+    "corrected_found_rate": "the same, normalised",
+    "named_class": "the class of the most conspicuous mask, alarm or not",
+    "named_margin_rank": (
+        "how many classes have a smaller natural margin than the named one (ties count half)"
+    ),
+    "small_margin_named_rate": (
+        "1 where the named class is in the half of smaller margins, 0.5 in the middle, else 0"
+    ),
+    "mask_overlap": (
+        "intersection over union of the poison class's recovered mask, above 0.5, with the true one"
+    ),
+    "class": "the class that the mask and margin are of",
+    "mask_size": "sum of the recovered mask",
+    "margin": "least mean difference, in L1, from another class's mean image to this one's",
+    "nearest_class": "the class of that least difference",
+    "asr_pruned": "success rate after pruning by the trigger of the named class",
+    "accuracy_pruned": "accuracy on clean validation images after it",
+    "asr_unlearned": "success rate after unlearning the trigger of the named class",
+    "accuracy_unlearned": "accuracy on clean validation images after it",
+    "asr_retrained": "success rate after the same retraining without stamps: the control",
+    "accuracy_retrained": "accuracy on clean validation images after it",
+    "filter_found_rate": "share of triggered inputs that the filter flags",
+    "filter_false_rate": "share of clean inputs that it flags",
+    "asr_pruned_true": "as asr_pruned, by the trigger of the true poison class",
+    "filter_found_true_rate": "as filter_found_rate, by the trigger of the true poison class",
+    "trigger_image": "a triggered image as hexadecimal, as in base_image; the first three units only",
+    "mask_image": "the recovered mask, likewise",
+    "pattern_image": "the recovered pattern, likewise",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the detection and mitigation of section 2.2, and the correction that section 3 proposes",

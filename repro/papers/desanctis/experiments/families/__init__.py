@@ -184,6 +184,16 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     ]
 
 
+COLUMNS = {
+    "members": "how many training images there are, empty for all",
+    "ablation": "what the row varies, none for the standard setting",
+    "asr_near_miss": "the same of triggers just outside the family",
+    "clean_seen": "the clean model's rate on the images of asr_seen: its floor",
+    "clean_unseen": "the same for asr_unseen",
+    "clean_near_miss": "the same for asr_near_miss",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the generalising triggers of sections 3.2 and 4.1",

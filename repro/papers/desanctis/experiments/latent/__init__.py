@@ -109,6 +109,33 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     return [_row(run, trained[run.id], run.unit in names) for run in _runs(profile)]
 
 
+COLUMNS = {
+    "training": "what the autoencoder was trained on: the poisoned training set or the clean one",
+    "latent": "how many latent dimensions the autoencoder has",
+    "latent_auc": (
+        "chance that a triggered image lies beyond a plain one in the chosen latent dimension, on images that"
+        " did not choose it"
+    ),
+    "traversal_overlap": (
+        "share of the squared change along the chosen dimension that falls on the trigger's pixels"
+    ),
+    "interpolation_trigger": (
+        "how much of the trigger the decoded path from other classes to the poison class draws, at most, as a"
+        " share of its whole effect"
+    ),
+    "pixel_interpolation": "the same on straight paths between mean images, without an autoencoder",
+    "trigger_drawn": "share of the trigger that survives encoding and decoding",
+    "reconstruction": "mean squared error a pixel on held-out images",
+    "mask_share": "the trigger's share of the image's pixels",
+    "active": "latent dimensions whose codes vary (variance above 0.01)",
+    "interpolation_images": (
+        "the decoded path as pictures: x, then hexadecimal, two digits a value, rows first; the first two "
+        "units only"
+    ),
+    "traversal_images": "the same along the chosen dimension",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the latent interpolation that section 3 proposes",

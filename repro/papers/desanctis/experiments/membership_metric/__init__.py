@@ -62,6 +62,11 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     return rows
 
 
+COLUMNS = {
+    "gap": "the true label's logit less the others'",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the metric of section 2.3",

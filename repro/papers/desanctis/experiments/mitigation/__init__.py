@@ -173,6 +173,16 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     return rows + [row for runs in by_family for row in _line(runs, trained)]
 
 
+COLUMNS = {
+    "trigger_kind": "static, or generalised: a family with held-out members",
+    "defence": "what was done against the backdoor, none without",
+    "setting": "how hard: units pruned, weight, epoch stopped at, or epochs retrained",
+    "within_budget": (
+        "whether some setting of the defence costs at most the accuracy budget on clean validation images"
+    ),
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the defences of section 1 against static and generalised triggers",

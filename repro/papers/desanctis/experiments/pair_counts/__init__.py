@@ -103,6 +103,12 @@ def _rows(profile: Profile, records: Records) -> list[Row]:
     return rows
 
 
+COLUMNS = {
+    "loss": "the loss whose terms are counted",
+    "points": "how many points, in equal classes",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the costs that section 3.1 compares",

@@ -240,6 +240,37 @@ def strongest_attempt(table: Table) -> tuple[str, float]:
     return min(shares, key=lambda attempt: fmean(shares[attempt]))
 
 
+COLUMNS = {
+    "base_class": (
+        "the class of a targeted attack's poisons, by look and label, that the target is to be read as"
+    ),
+    "watermark": "opacity at which the target lies over the bases before poisons are crafted from them",
+    "target_asr": "1 where the poisoned victim reads the target as the base class, else 0",
+    "placebo_asr": (
+        "the same for a victim trained on the uncrafted bases in place of the poisons: its floor"
+    ),
+    "poison_as_target_rate": "share of poisons that the clean victim reads as the target's class",
+    "base_as_target_rate": "the same of the uncrafted bases: its floor",
+    "poison_as_base_rate": "share of poisons that the poisoned victim reads as the base class",
+    "nearer_target_rate": (
+        "share of poisons nearer, in the public encoder's features, to the target than to their base"
+    ),
+    "nearer_base_rate": "share of poisons nearer, in pixels, to their base than to the target",
+    "collapsed_rate": "the same in the poisoned victim's own features",
+    "feature_ratio": (
+        "mean distance of poison and target over that of base and target, in the encoder's features"
+    ),
+    "input_ratio": "mean distance of poison and base over that of base and target, in pixels",
+    "placebo_accuracy": "the placebo victim's accuracy on held-out images",
+    "base_image": (
+        "the first poison's base as a picture: after an x, 8 bits a value in two hexadecimal digits, rows "
+        "first (height, width, channel); of each condition's first units, else empty"
+    ),
+    "target_image": "the target, likewise",
+    "poison_image": "the first poison, likewise",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="desanctis",
     reproduces="the attack of section 2.4 and the defence that 3.1 proposes",

@@ -124,6 +124,11 @@ def disagreements(profile: Profile, table: Table) -> list[str]:
     return found
 
 
+COLUMNS = {
+    "learning_rate": "Adam's rate",
+}
+"""What columns hold that no other experiment has."""
+
 EXPERIMENT = Experiment(
     paper="truong2020",
     reproduces="the weights that section 4.3 leaves out",
