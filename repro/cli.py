@@ -86,8 +86,8 @@ def fetch(
     if dataset:
         fetch_dataset(dataset, ROOT, mirror, _say)
         return
-    from repro.evidence.files import write_json
     from repro.evidence.phases import fetched_path
+    from repro.files import write_json
     from repro.profiles import load_profile
 
     chosen = load_profile(_profile_name(profile), ROOT)

@@ -9,12 +9,12 @@ from typing import Any
 from repro import plugins
 from repro.errors import ReproError
 from repro.evidence.equivalence import resolved
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_fingerprint, phase_digest
 from repro.evidence.keys import Job, jobs
 from repro.evidence.phases import ABOUT, PHASE_RECORDS, phase_folder
 from repro.evidence.store import Store
 from repro.experiments import Experiment
+from repro.files import write_json
 from repro.machine import cores
 from repro.profiles import Profile
 from repro.training.task import Task

@@ -13,13 +13,12 @@ from repro import plugins
 from repro.data import describe
 from repro.evidence.definitions import PACKAGE
 from repro.evidence.equivalence import resolved
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
 from repro.evidence.keys import Job, jobs
 from repro.evidence.phases import ABOUT, phase_folder
 from repro.evidence.store import Store
-from repro.evidence.table import checksum
 from repro.experiments import Experiment
+from repro.files import checksum, write_json
 from repro.needs import memory_bytes, trains, weight_bytes
 from repro.profiles import Profile
 from repro.runs import Fleet, digest

@@ -8,7 +8,7 @@ import yaml
 
 from repro import profiles
 from repro.errors import ReproError
-from repro.evidence.files import write_text
+from repro.files import write_text
 from repro.needs import images as images_of
 from repro.profiles import Profile, load_profile
 

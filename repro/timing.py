@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from repro import plugins
-from repro.evidence.files import write_json
 from repro.experiments import Phase
+from repro.files import write_json
 from repro.machine import cores
 from repro.needs import defence_of, image_shape, images, most_steps, of_architecture, recipe_of, trains
 from repro.profiles import Profile

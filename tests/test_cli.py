@@ -12,9 +12,8 @@ import yaml
 
 from repro import listing, profiles, timing
 from repro.cli import main
-from repro.evidence.files import write_json, write_text
 from repro.evidence.fingerprint import evidence_fingerprint
-from repro.evidence.table import checksum
+from repro.files import checksum, write_json, write_text
 from repro.machine import cores
 from repro.timing import timings_path
 

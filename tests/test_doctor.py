@@ -8,10 +8,9 @@ import pytest
 from repro import doctor, plan
 from repro.data.datasets import Download, mnist
 from repro.doctor import diagnosis, lock_file, packages
-from repro.evidence.files import write_json, write_text
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path
 from repro.evidence.store import Store
-from repro.evidence.table import checksum
+from repro.files import checksum, write_json, write_text
 from repro.profiles import DataSettings, Profile
 
 LOCK = """schema: '2.0'

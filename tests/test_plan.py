@@ -11,11 +11,11 @@ import pytest
 from repro import announce as announcing
 from repro import needs, plugins
 from repro.announce import announce
-from repro.evidence.files import write_json, write_text
 from repro.evidence.fingerprint import evidence_path, phase_digest
 from repro.evidence.keys import jobs
 from repro.evidence.phases import ABOUT, phase_folder
 from repro.evidence.store import Store
+from repro.files import write_json, write_text
 from repro.plan import costs, fingerprints, write_plan
 from repro.profiles import DataSettings, Profile, load_profile
 from repro.runs import Fleet

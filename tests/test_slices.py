@@ -9,7 +9,7 @@ import yaml
 
 from repro import profiles
 from repro.errors import ReproError
-from repro.evidence.files import write_text
+from repro.files import write_text
 from repro.profiles import load_profile
 from repro.slices import write_slice
 

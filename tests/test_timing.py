@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from repro import plugins, timing
-from repro.evidence.files import write_json, write_text
+from repro.files import write_json, write_text
 from repro.needs import most_steps
 from repro.profiles import Profile
 from repro.runs import Fleet

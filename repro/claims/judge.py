@@ -20,9 +20,9 @@ from repro.claims.sample import Sample, draw, left_out
 from repro.claims.statistics import bootstrap_t_interval, t_interval
 from repro.claims.verdicts import CellEstimate, Interval, PartVerdict, Verdict
 from repro.errors import ReproError
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_path
 from repro.evidence.table import Table, read_table
+from repro.files import write_json
 
 
 def judge(claim: Claim, tables: Mapping[str, Table], facts: ProfileFacts) -> Verdict:

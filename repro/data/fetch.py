@@ -17,6 +17,7 @@ from repro.data.datasets import Download, Options
 from repro.data.progress import Progress, Say, say_on_stderr
 from repro.data.transfer import SourceError, transfer
 from repro.errors import ReproError
+from repro.files import checksum
 
 _BLOCK = 1 << 20
 
@@ -83,7 +84,7 @@ def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str]
     """One file from the first of ``bases`` that delivers it; returns those that did not."""
     what, target = f"{dataset}: {download.name}", folder / download.name
     if target.exists():
-        if _sha256(target) == download.sha256:
+        if checksum(target) == download.sha256:
             say(f"{what} is cached (verified)")
             return []
         say(f"{what} is there but does not verify, fetching it again")
@@ -180,8 +181,3 @@ def _mirror_base(mirror: str) -> str:
     if not folder.is_dir():
         raise ReproError(f"mirror {mirror!r}: no such folder")
     return str(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

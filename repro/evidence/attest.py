@@ -18,11 +18,10 @@ from repro.errors import ReproError
 from repro.evidence.both import Outcome, by_both, rows_differ, runs_differ
 from repro.evidence.committed import clean_commit, obstacle
 from repro.evidence.equivalence import SCHEMA, Changes, Code, attested_path, changes, code_of, read_attested
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import compare, evidence_fingerprint, evidence_path, packages, staleness
 from repro.evidence.provenance import parse_provenance
-from repro.evidence.table import checksum
 from repro.evidence.witnesses import Chosen, witnesses
+from repro.files import checksum, write_json
 from repro.profiles import Profile
 from repro.progress import duration
 from repro.runs import digest

@@ -13,12 +13,12 @@ from repro import plugins
 from repro.errors import ReproError
 from repro.evidence.committed import worktree
 from repro.evidence.definitions import PACKAGE
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_path, phase_digest
 from repro.evidence.phases import read_phase
 from repro.evidence.table import read_table, table
 from repro.evidence.witnesses import Chosen
 from repro.experiments import Experiment
+from repro.files import write_json
 from repro.profiles import Profile
 
 Outcome = dict[str, Any]

@@ -12,10 +12,10 @@ from typing import Any
 
 from repro.errors import ReproError
 from repro.evidence.equivalence import resolved
-from repro.evidence.files import write_bytes
 from repro.evidence.fingerprint import compare, evidence_fingerprint, evidence_folder
 from repro.evidence.provenance import parse_provenance
 from repro.evidence.table import read_table
+from repro.files import write_bytes
 from repro.profiles import Profile
 
 SUFFIXES = (".csv", ".fingerprint.json", ".provenance.json")

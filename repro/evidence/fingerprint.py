@@ -15,8 +15,8 @@ from repro import plugins
 from repro.data import describe
 from repro.evidence.definitions import Reference, definitions, module_of
 from repro.evidence.equivalence import resolved
-from repro.evidence.table import checksum
 from repro.experiments import Experiment, Phase
+from repro.files import checksum
 from repro.profiles import Profile, load_profile
 from repro.runs import Data, digest
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from repro import plugins
 from repro.errors import ReproError
 from repro.evidence.equivalence import forget_others, resolved
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
 from repro.evidence.phases import read_phase
 from repro.evidence.provenance import provenance
-from repro.evidence.table import checksum, table, write_table
+from repro.evidence.table import table, write_table
 from repro.experiments import Experiment
+from repro.files import checksum, write_json
 from repro.profiles import Profile
 
 

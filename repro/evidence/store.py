@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from repro.errors import ReproError
-from repro.evidence.files import write_text
+from repro.files import write_text
 
 RECORD, WEIGHTS = ".json", ".safetensors"
 _NEW = ".new-"

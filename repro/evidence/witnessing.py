@@ -15,12 +15,12 @@ from typing import Any
 from repro import plugins
 from repro.errors import ReproError
 from repro.evidence.definitions import PACKAGE
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import code, evidence_fingerprint
 from repro.evidence.keys import Job, jobs
 from repro.evidence.store import Store
 from repro.evidence.tracing import Trace, executed
 from repro.experiments import Experiment
+from repro.files import write_json
 from repro.profiles import Profile, load_profile
 from repro.runs import digest
 from repro.training.task import Task

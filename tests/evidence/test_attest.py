@@ -15,10 +15,10 @@ from repro.errors import ReproError
 from repro.evidence import definitions, equivalence, tracing
 from repro.evidence.both import differences
 from repro.evidence.equivalence import attested_path, changes, code_of, read_attested, resolved
-from repro.evidence.files import write_json
 from repro.evidence.tracing import Trace, executed
 from repro.evidence.witnesses import witnesses
 from repro.experiments import Experiment
+from repro.files import write_json
 from repro.profiles import load_profile
 from repro.runs import digest
 

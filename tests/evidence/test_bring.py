@@ -12,9 +12,8 @@ from repro import profiles
 from repro.errors import ReproError
 from repro.evidence import bring as module
 from repro.evidence.bring import SUFFIXES, bring
-from repro.evidence.files import write_bytes, write_json, write_text
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_folder, evidence_path, staleness
-from repro.evidence.table import checksum
+from repro.files import checksum, write_bytes, write_json, write_text
 from repro.profiles import Profile, load_profile
 
 PARAMS = "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n"

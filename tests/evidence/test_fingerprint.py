@@ -10,9 +10,9 @@ import pytest
 
 from repro import plugins, profiles
 from repro.evidence import definitions, fingerprint
-from repro.evidence.files import write_json
 from repro.evidence.fingerprint import evidence_fingerprint, evidence_path, staleness
-from repro.evidence.table import checksum, table, write_table
+from repro.evidence.table import table, write_table
+from repro.files import checksum, write_json
 from repro.profiles import load_profile
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from repro.errors import ReproError
-from repro.evidence.files import write_json
 from repro.evidence.rounding import GIVEN, rounding_apart
 from repro.evidence.table import Cell, table, write_table
+from repro.files import write_json
 from repro.report.columns import COLUMNS
 
 Rows = list[dict[str, Cell]]
