@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from repro import plugins, profiles
-from repro.claims.catalogue import load_claims, read_yaml
+from repro.claims.catalogue import load_claims
 from repro.errors import ReproError
+from repro.reading import read_mapping
 
 Lines = list[tuple[str, str]]
 
@@ -37,8 +38,7 @@ def _pieces(kind: str) -> Lines:
 
 
 def _profile_title(name: str) -> str:
-    content = read_yaml(profiles.FOLDER / f"{name}.yaml")
-    return str(content.get("title", "")) if isinstance(content, dict) else ""
+    return str(read_mapping(profiles.FOLDER / f"{name}.yaml").get("title", ""))
 
 
 def _section(heading: str, lines: Lines) -> str:

@@ -131,8 +131,8 @@ def test_bad_input_is_one_line(repro: Command, project: Path, arguments: list[st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "params.yaml: no such file in "),
-        ("profile: [digits", "params.yaml: not valid YAML: "),
+        (None, "params.yaml: no such file"),
+        ("profile: [digits", "params.yaml:2: did not find expected "),
         ("digits", "params.yaml: a mapping is wanted, not str"),
         (PARAMS + "seed: 3\n", "params.yaml: seed: Extra inputs are not permitted"),
         (PARAMS.replace("digits", "dogs"), "params.yaml: profile: 'dogs' is none of "),
@@ -172,7 +172,8 @@ def test_bad_params_is_one_line(
             "\n  tuneing:",
             "repro/profiles/digits.yaml: experiments: unknown experiment 'tuneing'",
         ),
-        ("title:", "title: [", "digits.yaml: not valid YAML: "),
+        ("title:", "title: [", "repro/profiles/digits.yaml:"),
+        ("fleet: 30", "fleet: 30\nfleet: 3", ": key 'fleet' is given twice"),
     ],
 )
 @pytest.mark.parametrize("command", [["plan"], ["run", "tuning"]])

@@ -175,7 +175,9 @@ def test_missing_field_is_named(edited: Callable[..., profiles.Profile]) -> None
 def test_profile_that_is_not_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "torn.yaml").write_text("data: {name: digits", encoding="utf-8")
     monkeypatch.setattr(profiles, "FOLDER", project)
-    with pytest.raises(ReproError, match=r"^torn\.yaml: not valid YAML: ") as error:
+    with pytest.raises(
+        ReproError, match=r"^repro/profiles/torn\.yaml:2: did not find expected ',' or '}'$"
+    ) as error:
         profiles.load_profile("torn", project)
     assert "\n" not in str(error.value)
 
@@ -183,7 +185,7 @@ def test_profile_that_is_not_yaml(project: Path, monkeypatch: pytest.MonkeyPatch
 def test_profile_cannot_run_code(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "evil.yaml").write_text("title: !!python/object/apply:os.getcwd []", encoding="utf-8")
     monkeypatch.setattr(profiles, "FOLDER", project)
-    with pytest.raises(ReproError, match=r"^evil\.yaml: not valid YAML: could not determine a constructor"):
+    with pytest.raises(ReproError, match=r"^repro/profiles/evil\.yaml:1: could not determine a constructor"):
         profiles.load_profile("evil", project)
 
 
@@ -197,7 +199,8 @@ def test_unknown_profile_names_those_there_are(project: Path) -> None:
     [
         (b"", r"params\.yaml: a mapping is wanted, not NoneType"),
         (b"- digits", r"params\.yaml: a mapping is wanted, not list"),
-        (b"profile: [", r"params\.yaml: not valid YAML: .*line 2, column 1"),
+        (b"profile: [", r"params\.yaml:2: .*"),
+        (b"profile: a\nprofile: b", r"params\.yaml:2: key 'profile' is given twice"),
         (b"\xff\xfe\x00", r"params\.yaml: cannot be read as text .*"),
         (b"profile: digits", r"params\.yaml: seeds: Field required"),
         (PARAMS.replace("1,", "-1,").encode(), r"params\.yaml: seeds\.evidence: Input should be greater.*"),
@@ -213,7 +216,7 @@ def test_wrong_params(project: Path, content: bytes, message: str) -> None:
 
 
 def test_missing_params(tmp_path: Path) -> None:
-    with pytest.raises(ReproError, match=r"^params\.yaml: no such file in "):
+    with pytest.raises(ReproError, match=r"^params\.yaml: no such file$"):
         profiles.load_parameters(tmp_path)
 
 

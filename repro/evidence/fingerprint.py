@@ -30,6 +30,7 @@ _NEUTRAL = frozenset(
         "repro.plugins",
         "repro.profiles",
         "repro.profiles.reading",
+        "repro.reading",
         "repro.lifetime",
         "repro.progress",
         "repro.evidence.definitions",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from repro import plugins
 from repro.errors import ReproError
 from repro.profiles import reading
+from repro.reading import checked, read_mapping
 from repro.runs import Backdoor, Data, Defence, Trigger, engine_of
 from repro.training.recipe import Recipe
 
@@ -208,7 +209,7 @@ class Profile(Strict):
         """The profile's settings for an experiment, validated by its piece."""
         return self._once(
             f"settings {experiment}",
-            lambda: reading.checked(
+            lambda: checked(
                 plugins.load("experiment", experiment).Settings,
                 self.experiments.get(experiment, {}),
                 f"profile {self.name}: experiments.{experiment}",
@@ -245,7 +246,7 @@ def names() -> tuple[str, ...]:
 def load_parameters(root: Path) -> Parameters:
     """``params.yaml`` of a project; raises ReproError naming file and field."""
     path = root / "params.yaml"
-    parameters = reading.checked(Parameters, reading.read(path), "params.yaml")
+    parameters = checked(Parameters, read_mapping(path, "params.yaml"), "params.yaml")
     if parameters.profile not in names():
         raise ReproError(f"params.yaml: profile: {parameters.profile!r} is none of {', '.join(names())}")
     return parameters
@@ -258,7 +259,7 @@ def load_profile(name: str, root: Path) -> Profile:
     where = f"repro/profiles/{name}.yaml"
     content = reading.content(FOLDER, name, where)
     seeds = load_parameters(root).seeds
-    profile = reading.checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
+    profile = checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
     _check_pieces(profile, where)
     return profile
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.claims.catalogue import FOLDER, load_claim, load_claims, read_paper, read_yaml
+from repro.claims.catalogue import FOLDER, load_claim, load_claims, read_paper
 from repro.errors import ReproError
 
 CLAIMS = load_claims()
@@ -118,7 +118,11 @@ def test_a_table_has_figures_beside_or_is_pending(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (ENTRY + PARTS + "    colour: red\n", ": claim made-01: colour: Extra inputs are not permitted"),
+        (
+            ENTRY + PARTS + "    colour: red\n",
+            ": claim made-01: colour: Extra inputs are not permitted (known: id, paper, inventory, title, "
+            "text, where, kind, published, headline, parts, beside, pending)",
+        ),
         (
             ENTRY + PARTS + "        size: 1\n",
             ": claim made-01: parts.0.size: Extra inputs are not permitted",
@@ -234,8 +238,8 @@ def test_two_files_cannot_have_the_same_id(tmp_path: Path) -> None:
 def test_an_unknown_claim_and_a_missing_file_are_one_line_each(tmp_path: Path) -> None:
     with pytest.raises(ReproError, match=r"^unknown claim 'truong-99': there are desanctis-01, "):
         load_claim("truong-99")
-    with pytest.raises(ReproError, match=r"no such file$"):
-        read_yaml(tmp_path / "absent.yaml")
+    with pytest.raises(ReproError, match=r"absent\.yaml: no such file$"):
+        list(read_paper(tmp_path / "absent.yaml"))
 
 
 def test_papers_words_stay_short() -> None:
