@@ -13,11 +13,10 @@ from repro import plugins
 from repro.data import describe, raw_folder
 from repro.data.datasets import Download
 from repro.machine import cores
-from repro.needs import size
 from repro.plan import Cost, Fingerprints, costs
 from repro.profiles import Profile
-from repro.progress import duration
 from repro.timing import Timings, read_timings
+from repro.words import duration, size
 
 
 def announce(root: Path, profile: Profile, known: Fingerprints | None = None) -> str:

@@ -1,48 +1,82 @@
-"""Progress of work that comes in equal pieces: one line with rate and time left, plain lines off a terminal."""
+"""Progress of whatever takes more than a few seconds: a bar on a terminal, elsewhere plain lines now and then."""
 
 import sys
-import time
+import threading
 from collections.abc import Callable
+from typing import Any, TextIO
 
-_PLAIN_SECONDS = 10.0
+Say = Callable[[str], None]
+
+_TERMINAL_SECONDS, _PLAIN_SECONDS = 0.1, 5.0
+_PLAIN = "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: ``42 s``, ``3 min 05 s``, ``1 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+def say_on_stderr(line: str) -> None:
+    """Print one line on stderr at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class _Lines:
+    """What tqdm writes to where there is no terminal: whatever it shows is said as a line."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            self.say(line)
+
+    def flush(self) -> None:
+        """Every line is said at once."""
 
 
 class Progress:
-    """Says how many of ``total`` pieces of ``what`` are done, through ``say`` or, on a terminal, in place."""
+    """Says how much of ``what`` is done, how fast that goes and how long the rest takes; plain lines through ``say``.
 
-    def __init__(self, what: str, total: int, pieces: str, say: Callable[[str], None]) -> None:
-        self.what, self.total, self.pieces, self.say = what, total, pieces, say
-        self.done = 0
-        self.begun = time.monotonic()
-        self.said = self.begun
-        self.in_place = sys.stderr.isatty()
-        if total:
-            say(f"{what}: {total} {pieces} to train")
+    ``unit`` is what is counted; bytes, ``B``, are written in powers of ten. ``stream`` decides between the two forms.
+    """
 
-    def advance(self, pieces: int = 1) -> None:
-        """So many more pieces are done."""
-        self.done += pieces
-        now = time.monotonic()
-        each = (now - self.begun) / self.done
-        rate = f"{each:.1f} s each" if each >= 1 else f"{1 / each:.3g} a second"
-        line = (
-            f"{self.what}: {self.done} of {self.total} {self.pieces}, {rate}, "
-            f"{duration(each * (self.total - self.done))} left"
+    def __init__(self, what: str, unit: str, say: Say, stream: TextIO | None = None) -> None:
+        self._what, self._unit, self._say = what, unit, say
+        self._stream = stream or sys.stderr
+        self._bar: Any = None
+
+    def begin(self, total: int | None, done: int = 0) -> None:
+        """From now on ``done`` of ``total``, where that is known, are done; the rate does not count these."""
+        from tqdm import tqdm
+
+        self.end()
+        tqdm.monitor_interval = 0  # no thread of its own
+        tqdm.set_lock(threading.RLock())  # and no lock that other processes may hold
+        on_terminal = self._stream.isatty()
+        every = _TERMINAL_SECONDS if on_terminal else _PLAIN_SECONDS
+        self._bar = tqdm(
+            desc=self._what,
+            total=total,
+            initial=done,
+            unit=self._unit,
+            unit_scale=self._unit == "B",
+            file=self._stream if on_terminal else _Lines(self._say),
+            bar_format=None if on_terminal else _PLAIN,
+            mininterval=every,
+            delay=every,
+            miniters=1,
+            smoothing=0,
+            leave=False,
+            dynamic_ncols=True,
         )
-        if self.done == self.total:
-            line = f"{self.what}: {self.total} {self.pieces} in {duration(now - self.begun)}"
-        if self.in_place:
-            print(f"\r\033[K{line}", end="\n" if self.done == self.total else "", file=sys.stderr, flush=True)
-        elif now - self.said >= _PLAIN_SECONDS or self.done == self.total:
-            self.said = now
-            self.say(line)
+
+    def advance(self, step: int) -> None:
+        """So many more are done."""
+        self._bar.update(step)
+
+    def note(self, line: str) -> None:
+        """Say ``line`` about it, on a line of its own."""
+        self.end()
+        self._say(f"{self._what}: {line}")
+
+    def end(self) -> None:
+        """Clear the line that was written in place, if any."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

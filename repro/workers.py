@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ from repro.errors import ReproError, WorkerLostError
 from repro.machine import cores
 from repro.progress import Progress
 from repro.training.task import Task, begin_worker, train_task
+from repro.words import duration
 
 # What every worker needs.
 IMPORTED = ("repro.training.process", "repro.training.warm", "safetensors.torch")
@@ -62,9 +64,14 @@ class Workers:
 
         on_gpu = process.device(self._device).type == "cuda"
         tasks = fleets if on_gpu else list(dealt(fleets, cores()))
-        progress = Progress(what, count, "models", say)
+        say(f"{what}: {count} models to train")
+        begun = time.monotonic()
+        progress = Progress(what, "models", say)
+        progress.begin(count)
         for trained in self._each(tasks) if several and not on_gpu else self._alone(tasks):
             progress.advance(trained)
+        progress.end()
+        say(f"{what}: {count} models in {duration(time.monotonic() - begun)}")
 
     def _alone(self, tasks: list[Task]) -> Iterator[int]:
         from repro.training import process

@@ -14,10 +14,10 @@ from filelock import FileLock, Timeout
 
 from repro.data import all_options, dataset_piece, raw_folder
 from repro.data.datasets import Download, Options
-from repro.data.progress import Progress, Say, say_on_stderr
 from repro.data.transfer import SourceError, transfer
 from repro.errors import ReproError
 from repro.files import checksum
+from repro.progress import Progress, Say, say_on_stderr
 
 _BLOCK = 1 << 20
 
@@ -98,7 +98,7 @@ def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str]
     for base in bases:
         url = f"{base}/{download.path}"
         try:
-            _obtain(url, download, target, Progress(what, say))
+            _obtain(url, download, target, Progress(what, "B", say))
         except SourceError as error:
             failed.append(base)
             reasons.append(f"{url} ({error})")

@@ -23,8 +23,8 @@ from repro.evidence.provenance import parse_provenance
 from repro.evidence.witnesses import Chosen, witnesses
 from repro.files import checksum, write_json
 from repro.profiles import Profile
-from repro.progress import duration
 from repro.runs import digest
+from repro.words import duration
 
 Say = Callable[[str], None]
 _SHOWN = 3

@@ -31,6 +31,7 @@ _NEUTRAL = frozenset(
         "repro.profiles",
         "repro.profiles.reading",
         "repro.reading",
+        "repro.words",
         "repro.lifetime",
         "repro.progress",
         "repro.evidence.definitions",
