@@ -172,23 +172,6 @@ def test_missing_field_is_named(edited: Callable[..., profiles.Profile]) -> None
         edited("title")
 
 
-def test_profile_that_is_not_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / "torn.yaml").write_text("data: {name: digits", encoding="utf-8")
-    monkeypatch.setattr(profiles, "FOLDER", project)
-    with pytest.raises(
-        ReproError, match=r"^repro/profiles/torn\.yaml:2: did not find expected ',' or '}'$"
-    ) as error:
-        profiles.load_profile("torn", project)
-    assert "\n" not in str(error.value)
-
-
-def test_profile_cannot_run_code(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / "evil.yaml").write_text("title: !!python/object/apply:os.getcwd []", encoding="utf-8")
-    monkeypatch.setattr(profiles, "FOLDER", project)
-    with pytest.raises(ReproError, match=r"^repro/profiles/evil\.yaml:1: could not determine a constructor"):
-        profiles.load_profile("evil", project)
-
-
 def test_unknown_profile_names_those_there_are(project: Path) -> None:
     with pytest.raises(ReproError, match=r"^unknown profile 'numbers': there are .*digits"):
         profiles.load_profile("numbers", project)

@@ -21,6 +21,7 @@ class Shape(BaseModel):
         (b"a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", ":5: key 'c' is given twice"),
         (b"a: 1\n'a': 2\n", ":2: key 'a' is given twice"),
         (b"? [1]\n: 2\n", ":1: found unhashable key"),
+        (b"a: !!python/object/apply:os.getcwd []\n", ":1: could not determine a constructor for the tag "),
         (b"a: [1\n", ":2: did not find expected ',' or ']'"),
         (b"a: \x07\n", ": not YAML (unacceptable character "),
         (b"\xff", ": cannot be read as text ("),

@@ -205,22 +205,6 @@ def test_an_unknown_statistic_names_the_known_ones(tmp_path: Path) -> None:
     assert re.match(r": claim made-01: parts.0.statistic: .*'median'.*'contrast', 'gap'", problem(path))
 
 
-def test_a_key_given_twice_is_refused_where_it_stands(tmp_path: Path) -> None:
-    path = paper_file(tmp_path, ENTRY + PENDING, ENTRY + PENDING)
-    path.write_text(path.read_text(encoding="utf-8").replace("made-02", "made-01"), encoding="utf-8")
-    assert problem(path) == ":12: key 'made-01' is given twice"
-
-
-def test_yaml_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    path = paper_file(tmp_path, ENTRY + "    pending: !!python/object/apply:os.getcwd []\n")
-    assert "could not determine a constructor for the tag" in problem(path)
-
-
-def test_malformed_yaml_names_the_line(tmp_path: Path) -> None:
-    path = paper_file(tmp_path, ENTRY + "    pending: [\n")
-    assert re.match(r":\d+: ", problem(path))
-
-
 def test_wrong_paper_fields_are_refused(tmp_path: Path) -> None:
     assert problem(paper_file(tmp_path, ENTRY + PENDING, head="year: 2020\n")).startswith(": year: Extra")
     few = paper_file(tmp_path, ENTRY + PENDING, ENTRY + PENDING)
