@@ -1,5 +1,6 @@
 """Progress of whatever takes more than a few seconds: a bar on a terminal, elsewhere plain lines now and then."""
 
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Progress:
         tqdm.monitor_interval = 0  # no thread of its own
         tqdm.set_lock(threading.RLock())  # and no lock that other processes may hold
         on_terminal = self._stream.isatty()
+        columns, rows = shutil.get_terminal_size()  # 80 by 24 where a terminal does not tell
         every = _TERMINAL_SECONDS if on_terminal else _PLAIN_SECONDS
         self._bar = tqdm(
             desc=self._what,
@@ -63,7 +65,8 @@ class Progress:
             miniters=1,
             smoothing=0,
             leave=False,
-            dynamic_ncols=True,
+            ncols=columns if on_terminal else None,
+            nrows=rows,
         )
 
     def advance(self, step: int) -> None:
