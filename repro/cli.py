@@ -86,7 +86,7 @@ def fetch(
     if dataset:
         fetch_dataset(dataset, ROOT, mirror, _say)
         return
-    from repro.harness.evidence.files import write_json
+    from repro.files import write_json
     from repro.harness.evidence.phases import fetched_path
     from repro.harness.profile import load_profile
 

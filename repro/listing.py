@@ -2,14 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from repro import plugins
-from repro.claims.catalogue import load_claims, read_yaml
+from repro.claims.catalogue import load_claims
 from repro.errors import ReproError
 from repro.harness import profile as profiles
+from repro.reading import read_mapping
+from repro.words import columns
 
 Lines = list[tuple[str, str]]
 
@@ -39,8 +41,7 @@ def _pieces(kind: str) -> Lines:
 
 
 def _profile_title(name: str) -> str:
-    content = read_yaml(profiles.FOLDER / f"{name}.yaml")
-    return str(content.get("title", "")) if isinstance(content, dict) else ""
+    return str(read_mapping(profiles.FOLDER / f"{name}.yaml").get("title", ""))
 
 
 def _section(heading: str, lines: Lines) -> str:
@@ -63,7 +64,7 @@ def verdict_table(root: Path, profile_name: str) -> str:
         ) from None
     counts = ", ".join(f"{count} {verdict}" for verdict, count in counted.most_common())
     header = ("claim", "verdict", "estimate", "interval", "n", "title")
-    return "\n".join([*_aligned([header, *rows]), f"{profile_name}: {len(rows)} claims: {counts or 'none'}"])
+    return f"{columns([header, *rows])}\n{profile_name}: {len(rows)} claims: {counts or 'none'}"
 
 
 def _verdict_row(verdict: dict[str, Any]) -> Sequence[str]:
@@ -76,9 +77,3 @@ def _verdict_row(verdict: dict[str, Any]) -> Sequence[str]:
         str(verdict["n"]) if estimate is not None else "",
         claim.title if claim else "",
     )
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

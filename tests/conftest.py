@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
-from repro.harness.evidence.files import write_text
+from repro.files import write_text
 from repro.harness.profile import Profile, load_profile
 
 # How long an example takes says more of what else the machine does than of the code.

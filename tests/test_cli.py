@@ -12,11 +12,10 @@ import yaml
 
 from repro import listing
 from repro.cli import main
+from repro.files import checksum, write_json, write_text
 from repro.harness import profile as profiles
 from repro.harness import timing
-from repro.harness.evidence.files import write_json, write_text
 from repro.harness.evidence.fingerprint import evidence_fingerprint
-from repro.harness.evidence.table import checksum
 from repro.harness.machine import cores
 from repro.harness.timing import timings_path
 
@@ -134,8 +133,8 @@ def test_bad_input_is_one_line(repro: Command, project: Path, arguments: list[st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "params.yaml: no such file in "),
-        ("profile: [digits", "params.yaml: not valid YAML: "),
+        (None, "params.yaml: no such file"),
+        ("profile: [digits", "params.yaml:2: did not find expected "),
         ("digits", "params.yaml: a mapping is wanted, not str"),
         (PARAMS + "seed: 3\n", "params.yaml: seed: Extra inputs are not permitted"),
         (PARAMS.replace("digits", "dogs"), "params.yaml: profile: 'dogs' is not one of "),
@@ -175,7 +174,8 @@ def test_bad_params_is_one_line(
             "\n  detektion:",
             "repro/profiles/digits.yaml: experiments: unknown experiment 'detektion'",
         ),
-        ("title:", "title: [", "digits.yaml: not valid YAML: "),
+        ("title:", "title: [", "repro/profiles/digits.yaml:"),
+        ("fleet: 30", "fleet: 30\nfleet: 3", ": key 'fleet' is given twice"),
     ],
 )
 @pytest.mark.parametrize("command", [["plan"], ["run", "tuning"]])

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from repro.data.datasets import Download, mnist
+from repro.files import checksum, write_json, write_text
 from repro.harness import doctor, plan
 from repro.harness.doctor import diagnosis, lock_file, packages
-from repro.harness.evidence.files import write_json, write_text
 from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_path
 from repro.harness.evidence.store import Store
-from repro.harness.evidence.table import checksum
 from repro.harness.profile import DataSettings, Profile
 
 LOCK = """schema: '2.0'
@@ -63,7 +62,7 @@ def test_project_with_evidence(tmp_path: Path, profile: Profile) -> None:
     Store(tmp_path).add("key", {"record": {}}, b"x" * 2_500_000)
     said = facts(tmp_path, profile)
     assert said["tuning"][1] == "current"
-    assert "1 h 02 min of one core when last made" in said["tuning"][0]
+    assert "1 hour and 2 minutes of one core when last made" in said["tuning"][0]
     assert "not counting" in said["time to train"][0]
     assert "tuning" not in said["time to train"][0]
     assert said["store"] == ["1 finished models, 2.5 MB, in .repro/store"]

@@ -16,7 +16,6 @@ from repro.harness.needs import (
     memory_bytes,
     most_steps,
     parameters,
-    size,
     trains,
     triggered,
     weight_bytes,
@@ -125,18 +124,3 @@ def test_only_measuring_trains_nothing() -> None:
         for phase in plugins.load("experiment", name).EXPERIMENT.phases:
             function = phase.work.partition(":")[2]
             assert trains(phase) == function.startswith(("train_", "retrain_")), phase.work
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1500, "1.5 kB"),
-        (25e6, "25 MB"),
-        (3.21e9, "3.2 GB"),
-        (84e9, "84 GB"),
-    ],
-)
-def test_sizes_in_words(count: float, words: str) -> None:
-    assert size(count) == words

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from repro import plugins
+from repro import plugins, words
+from repro.files import write_json, write_text
 from repro.harness import announce as announcing
 from repro.harness import needs
 from repro.harness.announce import announce
-from repro.harness.evidence.files import write_json, write_text
 from repro.harness.evidence.fingerprint import evidence_path, phase_digest
 from repro.harness.evidence.keys import jobs
 from repro.harness.evidence.phases import ABOUT, phase_folder
@@ -137,7 +137,7 @@ def test_only_what_is_pending_is_counted(tmp_path: Path, profile: Profile) -> No
     assert (whole.weights, part.weights) == (9 * 4 * (128 * 65 + 64 * 129 + 10 * 65), 0)
     assert part.estimated == 6 * 2 * 2
     provenance(tmp_path, "trigger_by_model", seconds=100.0, device="cpu")
-    assert said(tmp_path, profile)["time"].startswith("about 20 s on 2 cores")
+    assert said(tmp_path, profile)["time"].startswith("about 20 seconds on 2 cores")
 
 
 @pytest.mark.parametrize("device", ["cpu", "NVIDIA H200"])
@@ -146,8 +146,8 @@ def test_time_that_the_evidence_took(tmp_path: Path, profile: Profile, device: s
     timed(tmp_path, profile, 1.0)
     took = "going by the time the evidence took"
     wanted = {
-        "cpu": f"about 1 h 00 min on 2 cores, {took}",
-        "NVIDIA H200": f"about 2 h 00 min on 2 cores, {took} on NVIDIA H200",
+        "cpu": f"about 1 hour on 2 cores, {took}",
+        "NVIDIA H200": f"about 2 hours on 2 cores, {took} on NVIDIA H200",
     }
     assert said(tmp_path, profile)["time"] == wanted[device]
 
@@ -158,7 +158,7 @@ def test_time_estimated_from_timed_steps(tmp_path: Path, profile: Profile, devic
     # 9 models of 4 epochs of 11 steps, then 6 of 2 epochs of 2.
     seconds = 10 * (9 * 4 * 11 + 6 * 2 * 2)
     assert costs(tmp_path, profile)[0].estimated == seconds
-    wall = {"cpu": "35 min 00 s", "NVIDIA H200": "1 h 10 min"}[device]
+    wall = {"cpu": "35 minutes", "NVIDIA H200": "1 hour and 10 minutes"}[device]
     assert said(tmp_path, profile)["time"] == (
         f"at most about {wall} for trigger_by_model, an estimate from 7 timed steps on {device}, "
         "measuring not counted"
@@ -191,24 +191,24 @@ def test_memory_of_all_processes_that_train_at_once(
         for fleet in phase.fleets(profile)
         for run in fleet.runs
     )
-    together = needs.size(2 * cost.memory)
+    together = words.size(2 * cost.memory)
     machine["memory"] = 2 * cost.memory
     line = said(tmp_path, profile)["memory"]
     assert (
-        line == f"at least {together} ({needs.size(cost.memory)} in each of 2 processes), {together} are free"
+        line == f"at least {together} ({words.size(cost.memory)} in each of 2 processes), {together} are free"
     )
     machine["memory"] -= 1
     assert said(tmp_path, profile)["memory"] == f"{line}; WARNING: this does not fit"
     on_gpu = profile.model_copy(update={"device": "cuda"})
     fleets = max(needs.memory_bytes(on_gpu, phase, fleet) for fleet in phase.fleets(on_gpu))
-    assert said(tmp_path, on_gpu)["memory"].startswith(f"at least {needs.size(fleets)}, ")
+    assert said(tmp_path, on_gpu)["memory"].startswith(f"at least {words.size(fleets)}, ")
 
 
 def test_disk_of_weights(tmp_path: Path, profile: Profile, machine: dict[str, int]) -> None:
     (cost,) = costs(tmp_path, profile)
     machine["disk"] = cost.weights
     line = said(tmp_path, profile)["disk"]
-    weights = needs.size(cost.weights)
+    weights = words.size(cost.weights)
     assert line == f"about {weights} for weights, {weights} are free"
     machine["disk"] -= 1
     assert said(tmp_path, profile)["disk"] == f"{line}; WARNING: this does not fit"
@@ -229,5 +229,5 @@ def test_disk_of_a_dataset_to_fetch(
 def test_weights_of_unknown_size(tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "parameters", lambda *_: None)
     assert said(tmp_path, profile)["disk"].startswith(
-        "about 0 bytes for weights, not counting mlp: size unknown, "
+        "about 0 Bytes for weights, not counting mlp: size unknown, "
     )

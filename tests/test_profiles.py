@@ -173,21 +173,6 @@ def test_missing_field_is_named(edited: Callable[..., profiles.Profile]) -> None
         edited("title")
 
 
-def test_profile_that_is_not_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / "torn.yaml").write_text("data: {name: digits", encoding="utf-8")
-    monkeypatch.setattr(profiles, "FOLDER", project)
-    with pytest.raises(ReproError, match=r"^torn\.yaml: not valid YAML: ") as error:
-        profiles.load_profile("torn", project)
-    assert "\n" not in str(error.value)
-
-
-def test_profile_cannot_run_code(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / "evil.yaml").write_text("title: !!python/object/apply:os.getcwd []", encoding="utf-8")
-    monkeypatch.setattr(profiles, "FOLDER", project)
-    with pytest.raises(ReproError, match=r"^evil\.yaml: not valid YAML: could not determine a constructor"):
-        profiles.load_profile("evil", project)
-
-
 def test_unknown_profile_names_those_there_are(project: Path) -> None:
     with pytest.raises(ReproError, match=r"^unknown profile 'numbers': there are .*digits"):
         profiles.load_profile("numbers", project)
@@ -198,7 +183,8 @@ def test_unknown_profile_names_those_there_are(project: Path) -> None:
     [
         (b"", r"params\.yaml: a mapping is wanted, not NoneType"),
         (b"- digits", r"params\.yaml: a mapping is wanted, not list"),
-        (b"profile: [", r"params\.yaml: not valid YAML: .*line 2, column 1"),
+        (b"profile: [", r"params\.yaml:2: .*"),
+        (b"profile: a\nprofile: b", r"params\.yaml:2: key 'profile' is given twice"),
         (b"\xff\xfe\x00", r"params\.yaml: cannot be read as text .*"),
         (b"profile: digits", r"params\.yaml: seeds: Field required"),
         (PARAMS.replace("1,", "-1,").encode(), r"params\.yaml: seeds\.evidence: Input should be greater.*"),
@@ -217,7 +203,7 @@ def test_wrong_params(project: Path, content: bytes, message: str) -> None:
 
 
 def test_missing_params(tmp_path: Path) -> None:
-    with pytest.raises(ReproError, match=r"^params\.yaml: no such file in "):
+    with pytest.raises(ReproError, match=r"^params\.yaml: no such file$"):
         profiles.load_parameters(tmp_path)
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from repro.errors import ReproError
+from repro.files import write_text
 from repro.harness import profile as profiles
-from repro.harness.evidence.files import write_text
 from repro.harness.profile import load_profile
 from repro.harness.slices import write_slice
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from repro import plugins
+from repro.files import write_json, write_text
 from repro.harness import timing
-from repro.harness.evidence.files import write_json, write_text
 from repro.harness.needs import most_steps
 from repro.harness.profile import Profile
 from repro.harness.runs import Fleet

@@ -6,19 +6,17 @@ has figures *beside*, and is reported. A claim with neither is *pending*: it nam
 A new claim is one new entry; a new paper is one new file.
 """
 
-import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from repro import plugins
 from repro.claims.comparisons import Constant, Contrast, Data, Gap, Halves, Range, Spread, Statistic, Text
 from repro.errors import ReproError
-from repro.harness.reading import LOADER
+from repro.reading import checked, read_yaml
 
 TABLE = "table"
 FAMILY_ERROR = 0.05
@@ -138,61 +136,16 @@ class _Paper(Data):
     claims: dict[str, dict[str, Any]]
 
 
-class _UniqueKeyLoader(LOADER):  # type: ignore[misc, valid-type]
-    """The safe loader, which also refuses duplicate keys (the second would silently win)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def read_yaml(path: Path) -> Any:
-    """Plain data of a YAML file, by the safe loader; ReproError in one line for anything else."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError:
-        raise ReproError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReproError(f"{path}: cannot be read as text ({error})") from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ReproError(f"{path}{line}: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ReproError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first problem pydantic found, in one line: its field and what is wrong with it."""
-    problem = error.errors()[0]
-    field = ".".join(str(step) for step in problem["loc"])
-    message = re.sub(r"^Value error, ", "", problem["msg"])
-    return f"{field}: {message}" if field else message
-
-
 def read_paper(path: Path) -> Iterator[Claim]:
     """Claims of one file, in its order; ReproError names the file, the claim and the field."""
-    try:
-        paper = _Paper.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise ReproError(f"{path}: {first_problem(error)}") from None
+    paper = checked(_Paper, read_yaml(path), str(path))
     if len(paper.claims) > paper.inventory:
         raise ReproError(f"{path}: inventory: {paper.inventory}, but there are {len(paper.claims)} claims")
     for name, entry in paper.claims.items():
         given = {"id": name, "paper": paper.paper, "inventory": paper.inventory}
         for field in given.keys() & entry.keys():
             raise ReproError(f"{path}: claim {name}: {field}: belongs to the file, not to the claim")
-        try:
-            yield Claim.model_validate({**entry, **given})
-        except ValidationError as error:
-            raise ReproError(f"{path}: claim {name}: {first_problem(error)}") from None
+        yield checked(Claim, {**entry, **given}, f"{path}: claim {name}")
 
 
 @cache

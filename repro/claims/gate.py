@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, RootModel, model_validator
 
-from repro.claims.catalogue import Claim, first_problem, load_claims, read_yaml
+from repro.claims.catalogue import Claim, load_claims
 from repro.claims.facts import ProfileFacts, profile_facts
 from repro.claims.judge import judge, verdicts_path
 from repro.claims.rules import Outcome
@@ -21,6 +21,7 @@ from repro.claims.verdicts import Verdict
 from repro.errors import ReproError
 from repro.harness.evidence.fingerprint import evidence_path, staleness
 from repro.harness.evidence.table import Table, read_table
+from repro.reading import checked, read_yaml
 
 
 class Expected(BaseModel):
@@ -62,10 +63,7 @@ def read_expected(root: Path, profile_name: str) -> dict[str, Expected]:
     if not path.is_file():
         others = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
         raise ReproError(f"{path}: no such file; profiles with expected verdicts: {others}")
-    try:
-        return _ExpectedFile.model_validate(read_yaml(path) or {}).root
-    except ValidationError as error:
-        raise ReproError(f"{path}: {first_problem(error)}") from None
+    return checked(_ExpectedFile, read_yaml(path) or {}, str(path)).root
 
 
 class Gate:

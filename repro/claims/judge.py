@@ -20,7 +20,7 @@ from repro.claims.sample import Sample, draw, left_out
 from repro.claims.statistics import bootstrap_t_interval, t_interval
 from repro.claims.verdicts import CellEstimate, Interval, PartVerdict, Verdict
 from repro.errors import ReproError
-from repro.harness.evidence.files import write_json
+from repro.files import write_json
 from repro.harness.evidence.fingerprint import evidence_path
 from repro.harness.evidence.table import Table, read_table
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import ReproError
+from repro.files import checksum, write_json
 
 _SETTLED_NS = 2_000_000_000
 """A file that changed less than this ago may change again without its times showing it."""
@@ -18,7 +18,7 @@ _SETTLED_NS = 2_000_000_000
 
 def file_checksum(path: Path, memory: Path) -> str:
     """SHA-256 (hex) of a file; ``memory`` is a small file that remembers it."""
-    return _remembered([path], memory, lambda: _sha256(path))
+    return _remembered([path], memory, lambda: checksum(path))
 
 
 def folder_checksum(folder: Path, names: Iterable[str], memory: Path) -> str:
@@ -26,24 +26,10 @@ def folder_checksum(folder: Path, names: Iterable[str], memory: Path) -> str:
     ordered = sorted(names)
 
     def listing() -> str:
-        lines = (f"{_sha256(folder / name)}  {name}\n" for name in ordered)
+        lines = (f"{checksum(folder / name)}  {name}\n" for name in ordered)
         return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     return _remembered([folder / name for name in ordered], memory, listing)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace ``path`` by ``value`` as JSON in one step; OSError when the disk refuses."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -63,8 +49,7 @@ def _remembered(paths: list[Path], memory: Path, calculate: Any) -> str:
             return str(known["sha256"])
         sha256 = str(calculate())
         if settled and _stamp(paths)[0] == before:
-            with suppress(OSError):
-                memory.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(ReproError):
                 write_json(memory, {"stamp": before, "sha256": sha256})
     except OSError as error:
         raise ReproError(f"{error.filename}: cannot read ({error.strerror})") from error
@@ -80,8 +65,3 @@ def _stamp(paths: list[Path]) -> tuple[str, bool]:
         facts = [os.fspath(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
         digest.update(json.dumps(facts).encode())
     return digest.hexdigest(), newest + _SETTLED_NS < time.time_ns()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

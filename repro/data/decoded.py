@@ -17,8 +17,9 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from repro.data import Dataset, Indices
-from repro.data.checksums import file_checksum, read_json, write_json
+from repro.data.checksums import file_checksum, read_json
 from repro.errors import ReproError
+from repro.files import write_json
 
 _BRIGHTEST = np.float32(255)
 

@@ -14,9 +14,10 @@ from filelock import FileLock, Timeout
 
 from repro.data import all_options, dataset_piece, raw_folder
 from repro.data.datasets import Download, Options
-from repro.data.progress import Progress, Say, say_on_stderr
 from repro.data.transfer import SourceError, transfer
 from repro.errors import ReproError
+from repro.files import checksum
+from repro.progress import Progress, Say, say_on_stderr
 
 _BLOCK = 1 << 20
 
@@ -83,7 +84,7 @@ def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str]
     """Fetch one file from the first of ``bases`` that delivers it; returns those that did not."""
     what, target = f"{dataset}: {download.name}", folder / download.name
     if target.exists():
-        if _sha256(target) == download.sha256:
+        if checksum(target) == download.sha256:
             say(f"{what} is cached (verified)")
             return []
         say(f"{what} is there but does not verify, fetching it again")
@@ -97,7 +98,7 @@ def _fetch_file(dataset: str, download: Download, folder: Path, bases: list[str]
     for base in bases:
         url = f"{base}/{download.path}"
         try:
-            _obtain(url, download, target, Progress(what, say))
+            _obtain(url, download, target, Progress(what, "B", say))
         except SourceError as error:
             failed.append(base)
             reasons.append(f"{url} ({error})")
@@ -180,8 +181,3 @@ def _mirror_base(mirror: str) -> str:
     if not folder.is_dir():
         raise ReproError(f"mirror {mirror!r}: no such folder")
     return str(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

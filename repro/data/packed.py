@@ -10,8 +10,8 @@ from repro.data.archive import Advance
 from repro.data.checksums import file_checksum
 from repro.data.datasets import Download
 from repro.data.decoded import Decoded, decoded
-from repro.data.progress import Progress, Say, say_on_stderr
 from repro.errors import ReproError
+from repro.progress import Progress, Say, say_on_stderr
 
 Outcome = TypeVar("Outcome")
 
@@ -67,21 +67,20 @@ class Packed:
 
 def with_progress(name: str, total: int, say: Say, work: Callable[[Advance], Outcome]) -> Outcome:
     """Do ``work``, reporting how much of ``total`` bytes it has read, and when it is done."""
-    progress: Progress | None = None
+    progress = Progress(f"{name}: decoding", "B", say)
     before = 0
 
     def advance(done: int) -> None:
-        nonlocal progress, before
-        if progress is None:  # the archive is scanned first, which reports no progress
-            progress = Progress(f"{name}: decoding", say)
-        progress.advance(done - before, done, total)
+        nonlocal before
+        if not before:  # the archive is scanned first, which reports no progress
+            progress.begin(total)
+        progress.advance(done - before)
         before = done
 
     try:
         outcome = work(advance)
     finally:
-        if progress is not None:
-            progress.end()
+        progress.end()
     say(f"{name}: images decoded, once for all")
     return outcome
 

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from repro.data.progress import Progress
+from repro.progress import Progress
 
 TIMEOUT_SECONDS = 20.0
 """How long a server may stay silent before the connection is given up."""
@@ -80,6 +80,7 @@ def _receive(
     announced = response.headers.get("Content-Length")
     total = had + int(announced) if announced is not None and announced.isdigit() else None
     done = had
+    progress.begin(total, done)
     with part.open("ab") as file:
         while True:
             try:
@@ -93,7 +94,7 @@ def _receive(
                 part.unlink()
                 raise SourceError(f"sends more than the {limit} bytes that this file can have")
             file.write(block)
-            progress.advance(len(block), done, total)
+            progress.advance(len(block))
     if total is not None and done < total:
         return f"broke off after {done} of {total} bytes"
     return None

@@ -13,11 +13,10 @@ from repro import plugins
 from repro.data import describe, raw_folder
 from repro.data.datasets import Download
 from repro.harness.machine import cores
-from repro.harness.needs import size
 from repro.harness.plan import Cost, Fingerprints, costs
 from repro.harness.profile import Profile
-from repro.harness.progress import duration
 from repro.harness.timing import Timings, read_timings
+from repro.words import duration, size
 
 
 def announce(root: Path, profile: Profile, known: Fingerprints | None = None) -> str:

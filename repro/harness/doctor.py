@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import psutil
@@ -19,10 +20,9 @@ from repro.harness.evidence.equivalence import attested
 from repro.harness.evidence.fingerprint import staleness
 from repro.harness.evidence.store import Store
 from repro.harness.machine import cores
-from repro.harness.needs import size
 from repro.harness.plan import costs
 from repro.harness.profile import Profile
-from repro.harness.progress import duration
+from repro.words import columns, duration, size
 
 DISTRIBUTION = "poisoning-repro"
 RWLOCK = ".dvc/tmp/rwlock"  # who reads and writes what, in DVC's words; empty braces between its commands
@@ -40,11 +40,7 @@ def diagnosis(root: Path, profile: Profile) -> str:
         ],
         "project": _project(root, profile),
     }
-    width = max(len(name) for facts in sections.values() for name, _ in facts)
-    return "\n\n".join(
-        "\n".join([heading, *(f"  {name:{width}}  {fact}" for name, fact in facts)])
-        for heading, facts in sections.items()
-    )
+    return "\n\n".join(f"{heading}\n{indent(columns(facts), '  ')}" for heading, facts in sections.items())
 
 
 def _current(root: Path, profile: Profile, experiment: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.files import write_json
 from repro.harness.evidence.equivalence import resolved
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import evidence_fingerprint, phase_digest
 from repro.harness.evidence.keys import Job, jobs
 from repro.harness.evidence.phases import ABOUT, PHASE_RECORDS, phase_folder

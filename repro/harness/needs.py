@@ -26,14 +26,6 @@ _TRAINING_COPIES = 4  # weights, their gradient, and Adam's two moments
 _INTERPRETER_BYTES = 250_000_000  # Python with PyTorch, before it has any data
 
 
-def size(count: float) -> str:
-    """Bytes in words, in powers of ten: ``720 kB``, ``41 MB``, ``3.2 GB``."""
-    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= least:
-            return f"{count / least:.{1 if count < 10 * least else 0}f} {unit}"
-    return f"{count:.0f} bytes"
-
-
 @cache
 def parameters(architecture: str, shape: Shape, classes: int) -> int | None:
     """How many numbers a model's state holds; None if its piece does not say.

@@ -11,14 +11,13 @@ from typing import Any
 
 from repro import plugins
 from repro.data import describe
+from repro.files import checksum, write_json
 from repro.harness.evidence.definitions import PACKAGE
 from repro.harness.evidence.equivalence import resolved
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
 from repro.harness.evidence.keys import Job, jobs
 from repro.harness.evidence.phases import ABOUT, phase_folder
 from repro.harness.evidence.store import Store
-from repro.harness.evidence.table import checksum
 from repro.harness.experiment import Experiment
 from repro.harness.needs import memory_bytes, trains, weight_bytes
 from repro.harness.profile import Profile

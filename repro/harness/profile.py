@@ -13,6 +13,7 @@ from repro import plugins
 from repro.errors import ReproError
 from repro.harness import reading
 from repro.harness.runs import Backdoor, Data, Defence, Trigger, engine_of
+from repro.reading import checked, read_mapping
 from repro.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class Profile(Strict):
             else value
             for field, value in self.experiments.get(experiment, {}).items()
         }
-        return reading.checked(model, of_profile | own, f"profile {self.name}: experiments.{experiment}")
+        return checked(model, of_profile | own, f"profile {self.name}: experiments.{experiment}")
 
     def _once(self, what: str, make: Callable[[], V]) -> V:
         """A value that is computed once and then reused; a changed copy of the profile computes its own."""
@@ -272,7 +273,7 @@ def names() -> tuple[str, ...]:
 def load_parameters(root: Path) -> Parameters:
     """``params.yaml`` of a project; raises ReproError naming file and field."""
     path = root / "params.yaml"
-    parameters = reading.checked(Parameters, reading.read(path), "params.yaml")
+    parameters = checked(Parameters, read_mapping(path, "params.yaml"), "params.yaml")
     if parameters.profile not in names():
         raise ReproError(f"params.yaml: profile: {parameters.profile!r} is not one of {', '.join(names())}")
     return parameters
@@ -285,7 +286,7 @@ def load_profile(name: str, root: Path) -> Profile:
     where = f"repro/profiles/{name}.yaml"
     content = reading.content(FOLDER, name, where)
     seeds = load_parameters(root).seeds
-    profile = reading.checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
+    profile = checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
     _check_pieces(profile, where)
     return _with_unnamed(profile)
 

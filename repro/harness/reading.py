@@ -1,17 +1,10 @@
-"""Reading a profile's file: YAML, merged over the profile that it is a slice of, validated by a model."""
+"""Reading a profile's file, merged over the profile that it is a slice of."""
 
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from repro.errors import ReproError
-
-M = TypeVar("M", bound=BaseModel)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader in C, five times as fast, if PyYAML was built with it."""
+from repro.reading import read_mapping
 
 
 def names(folder: Path) -> tuple[str, ...]:
@@ -21,7 +14,7 @@ def names(folder: Path) -> tuple[str, ...]:
 
 def content(folder: Path, name: str, where: str) -> dict[str, Any]:
     """A profile's file; a slice's file is merged over the profile that it is a slice of."""
-    own = read(folder / f"{name}.yaml")
+    own = read_mapping(folder / f"{name}.yaml", where)
     whole = own.get("slice_of")
     if whole is None:
         return own
@@ -29,7 +22,7 @@ def content(folder: Path, name: str, where: str) -> dict[str, Any]:
         raise ReproError(
             f"{where}: slice_of: {whole!r} is not one of the other profiles, {', '.join(names(folder))}"
         )
-    base = read(folder / f"{whole}.yaml")
+    base = read_mapping(folder / f"{whole}.yaml", f"repro/profiles/{whole}.yaml")
     if "slice_of" in base:
         raise ReproError(f"{where}: slice_of: {whole!r} is a slice itself; name the whole profile")
     merged = laid_over(base, own)
@@ -50,35 +43,3 @@ def laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(below, dict) and isinstance(value, dict)
         merged[key] = laid_over(below, value) if both else value  # type: ignore[arg-type]
     return merged
-
-
-@cache
-def _text(path: Path, _changed: int) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, by the safe loader; ReproError in one line for anything else."""
-    try:
-        content = yaml.load(_text(path, path.stat().st_mtime_ns), Loader=LOADER)
-    except FileNotFoundError:
-        raise ReproError(f"{path.name}: no such file in {path.parent}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReproError(f"{path.name}: cannot be read as text ({error})") from None
-    except yaml.YAMLError as error:
-        raise ReproError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ReproError(f"{path.name}: a mapping is wanted, not {type(content).__name__}")
-    return content
-
-
-def checked(model: type[M], content: dict[str, Any], where: str) -> M:
-    """The content as the model has it; ReproError names file and field."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        top = first["type"] == "extra_forbidden" and len(first["loc"]) == 1
-        known = f" (known: {', '.join(model.model_fields)})" if top else ""
-        raise ReproError(f"{where}: {field}: {first['msg']}{known}") from None

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from repro.errors import ReproError
+from repro.files import write_text
 from repro.harness import profile as profiles
-from repro.harness.evidence.files import write_text
 from repro.harness.needs import images as images_of
 from repro.harness.profile import Profile, load_profile
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import plugins
-from repro.harness.evidence.files import write_json
+from repro.files import write_json
 from repro.harness.experiment import Phase
 from repro.harness.machine import cores
 from repro.harness.needs import (

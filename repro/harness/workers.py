@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,8 +19,9 @@ import psutil
 
 from repro.errors import ReproError, WorkerLostError
 from repro.harness.machine import cores
-from repro.harness.progress import Progress
 from repro.harness.task import Task, begin_worker, train_task
+from repro.progress import Progress
+from repro.words import duration
 
 # Imports that every worker needs.
 IMPORTED = ("repro.harness.process", "repro.harness.warm", "safetensors.torch")
@@ -62,9 +64,14 @@ class Workers:
 
         on_gpu = process.device(self._device).type == "cuda"
         tasks = fleets if on_gpu else list(dealt(fleets, cores()))
-        progress = Progress(what, count, "models", say)
+        say(f"{what}: {count} models to train")
+        begun = time.monotonic()
+        progress = Progress(what, "models", say)
+        progress.begin(count)
         for trained in self._each(tasks) if several and not on_gpu else self._alone(tasks):
             progress.advance(trained)
+        progress.end()
+        say(f"{what}: {count} models in {duration(time.monotonic() - begun)}")
 
     def _alone(self, tasks: list[Task]) -> Iterator[int]:
         from repro.harness import process

@@ -9,7 +9,7 @@ def write_report(root: Path, profile_name: str) -> Path:
     Reads evidence, provenance, verdicts, claims and the profile. What is missing is said in its place. The same input
     gives the same bytes. Raises ReproError, before anything is written, for input that is wrong.
     """
-    from repro.harness.evidence.files import write_bytes, write_text
+    from repro.files import write_bytes, write_text
     from repro.report.overview import overview
     from repro.report.page import page
     from repro.report.report import Report

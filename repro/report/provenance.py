@@ -5,7 +5,7 @@ from typing import Any
 from repro.harness.evidence.equivalence import attested
 from repro.report.markdown import NONE, code, details, escape, table
 from repro.report.report import Report
-from repro.report.wording import duration
+from repro.words import duration
 
 
 def blocks(report: Report) -> list[str]:

@@ -19,6 +19,7 @@ from repro.errors import ReproError
 from repro.harness.evidence.fingerprint import evidence_path
 from repro.harness.evidence.table import Table, read_table
 from repro.harness.profile import Profile, load_profile
+from repro.reading import first_problem
 from repro.report.figures import Picture, png
 from repro.report.markdown import image
 
@@ -33,8 +34,7 @@ def read_verdicts(root: Path, profile_name: str) -> list[Verdict] | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ReproError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ReproError(f"{path}: {first_problem(error)}") from None
     except ValueError as error:
         raise ReproError(f"{path}: not a list of verdicts ({error})") from None
 

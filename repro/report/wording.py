@@ -118,16 +118,6 @@ def evidence_link(experiment: str, *, prefix: str = "") -> str:
     return f"[{code(f'{experiment}.csv')}]({prefix}evidence/{experiment}.csv)"
 
 
-def duration(seconds: float) -> str:
-    """A time taken: 42 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def metric(column: str, minus: str | None = None) -> str:
     """A measured column in words: ``clean_accuracy`` is clean accuracy, ``target_auc`` target AUC."""
     words = column.replace("_", " ").replace("asr", "ASR").replace("auc", "AUC")

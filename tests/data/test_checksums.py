@@ -14,13 +14,13 @@ from repro.errors import ReproError
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were hashed."""
     seen: list[str] = []
-    really = checksums._sha256
+    really = checksums.checksum
 
     def counted(path: Path) -> str:
         seen.append(path.name)
         return really(path)
 
-    monkeypatch.setattr(checksums, "_sha256", counted)
+    monkeypatch.setattr(checksums, "checksum", counted)
     return seen
 
 

@@ -245,6 +245,6 @@ def test_a_load_reads_no_whole_file_again(
     def never(*rest: object) -> str:
         raise AssertionError("read again")
 
-    monkeypatch.setattr(checksums, "_sha256", never)
+    monkeypatch.setattr(checksums, "checksum", never)
     monkeypatch.setattr(packed, "with_progress", never)
     assert len(load_dataset("cifar10_jpeg", tmp_path, 5)) == 5

@@ -97,7 +97,7 @@ def test_a_second_look_neither_hashes_nor_decodes(tmp_path: Path, monkeypatch: p
     def never(*rest: object) -> str:
         raise AssertionError("done again")
 
-    monkeypatch.setattr(checksums, "_sha256", never)
+    monkeypatch.setattr(checksums, "checksum", never)
     monkeypatch.setattr(class_folders, "decode", never)
     for path in ("pets", "pets.tar"):
         describe("class_folders", {"path": path}, tmp_path)

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import threading
 import time
@@ -80,7 +81,7 @@ def spoil(folder: Path, how: str) -> None:
     elif how == "rest is a list":
         about.write_text("[]")
     else:
-        about.write_text(about.read_text().replace("[1, 0, 2, 1, 0]", how))
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"labels": json.loads(how)}))
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.files import write_json
 from repro.harness.evidence import definitions, equivalence, tracing
 from repro.harness.evidence.both import differences
 from repro.harness.evidence.equivalence import attested_path, changes, code_of, read_attested, resolved
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.tracing import Trace, executed
 from repro.harness.evidence.witnesses import witnesses
 from repro.harness.experiment import Experiment

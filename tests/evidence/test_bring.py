@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 from repro.errors import ReproError
+from repro.files import checksum, write_bytes, write_json, write_text
 from repro.harness import profile as profiles
 from repro.harness.evidence import bring as module
 from repro.harness.evidence.bring import SUFFIXES, bring
-from repro.harness.evidence.files import write_bytes, write_json, write_text
 from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_folder, evidence_path, staleness
-from repro.harness.evidence.table import checksum
 from repro.harness.profile import Profile, load_profile
 
 PARAMS = "profile: tiny\nseeds: {evidence: 1, tuning: 100001}\n"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from repro import plugins
+from repro.files import checksum, write_json
 from repro.harness import profile as profiles
 from repro.harness.evidence import definitions, fingerprint
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_path, staleness
-from repro.harness.evidence.table import checksum, table, write_table
+from repro.harness.evidence.table import table, write_table
 from repro.harness.profile import load_profile
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from repro.errors import ReproError
-from repro.harness.evidence.files import write_json
+from repro.files import write_json
 from repro.harness.evidence.rounding import GIVEN, rounding_apart
 from repro.harness.evidence.table import Cell, table, write_table
 from repro.report.columns import meaning

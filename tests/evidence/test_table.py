@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.errors import ReproError
-from repro.harness.evidence.table import Cell, Table, checksum, read_table, table, to_csv, write_table
+from repro.harness.evidence.table import Cell, Table, read_table, table, to_csv, write_table
 
 LOOKS_LIKE_ANOTHER = re.compile(r"true|false|-?\d+|-?(\d+\.\d*(e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)")
 strings = st.text(st.characters(codec="utf-8", exclude_characters="\r"), min_size=1).filter(
@@ -102,9 +102,3 @@ def test_malformed_table_is_named(tmp_path: Path, content: bytes, message: str) 
     with pytest.raises(ReproError, match=message) as error:
         read_table(path)
     assert "\n" not in str(error.value)
-
-
-def test_checksum_is_of_the_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_bytes(b"abc")
-    assert checksum(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,5 +1,6 @@
 """Synthetic evidence of every experiment, as the public contract describes it."""
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -295,5 +296,5 @@ def write_evidence(root: Path, experiment: str, rows: list[Row]) -> None:
 
 
 def as_plain(text: str) -> str:
-    """A report's text with plain spaces and hyphens."""
-    return text.replace("\u00a0", " ").replace("\u2212", "-")
+    """A report's text with plain hyphens and spaces, none of which fill up cells."""
+    return re.sub(" +", " ", text.replace("\u00a0", " ").replace("\u2212", "-"))

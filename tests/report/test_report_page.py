@@ -25,6 +25,11 @@ Make = Callable[..., Path]
 SLOW = ("exposure", "tuning", "regularisers", "transparency", "poison_rate")  # their figures take the longest
 
 
+def plain(text: str) -> str:
+    """Text without what fills cells up."""
+    return re.sub(" +", " ", text)
+
+
 def files(root: Path) -> dict[str, bytes]:
     reports = root / "reports"
     return {
@@ -66,7 +71,7 @@ def test_provenance_changes_nothing_but_its_block(project: Make) -> None:
     old, new = (content["digits/README.md"].decode().split("## Provenance") for content in (before, after))
     assert old[0] == new[0]
     assert "fedcba987654" in new[1]
-    assert "2 h 0 min" in new[1]
+    assert "2 hours" in new[1]
 
 
 def test_provenance_says_what_was_attested(project: Make) -> None:
@@ -96,7 +101,7 @@ def test_verdicts_are_counted_and_said_in_words(written: Path) -> None:
     report = (written / "digits" / "README.md").read_text()
     for outcome in ("reproduced", "contradicted", "inconclusive"):
         assert f"{verdicts.count(outcome)} {outcome}" in report
-    overview = (written / "README.md").read_text()
+    overview = plain((written / "README.md").read_text())
     counts = [
         str(verdicts.count(o))
         for o in ("reproduced", "contradicted", "inconclusive", "reported", "not applicable", "not measured")
@@ -124,11 +129,11 @@ def test_what_is_reported_is_counted_apart_and_stands_with_what_was_measured(wri
     listed = next(v["id"] for v in verdicts if v["verdict"] == "reported")
     own = one_by_one.split(f'<a id="{listed}"></a>')[1].split("<a id=")[0]
     assert "Verdict: **\u2261\u00a0reported**. " in own
-    figure = next(line for line in own.splitlines() if line.startswith("| a \\| figure |"))
+    figure = next(line for line in own.splitlines() if line.startswith("| a \\| figure "))
     assert [c.strip() for c in figure.split("|")][-2] == "60"
     assert "not judged" not in figure
     assert "\u22120.612" in figure
-    assert "| Figure | Of | Estimate |" in own
+    assert "| Figure | Of | Estimate |" in plain(own)
     assert "Turns by" not in own
 
 
@@ -143,7 +148,7 @@ def test_the_table_of_a_claim_names_what_each_figure_is_of(project: Make) -> Non
     verdict = judge(claim, report.tables, ProfileFacts("digits", frozenset(claim.experiments)))
     path = root / "reports" / "digits" / "verdicts.json"
     path.write_text(json.dumps([verdict.model_dump(mode="json")]))
-    text = "\n".join(claims.one_by_one(report))
+    text = plain("\n".join(claims.one_by_one(report)))
     for figure, part in zip(verdict.parts, source.parts, strict=True):
         line = next(line for line in text.splitlines() if line.startswith(f"| {figure.name} |"))
         assert f"| {metric(part.statistic.metric)} | {number(figure.estimate, 3, signed=True)} |" in line
@@ -151,7 +156,7 @@ def test_the_table_of_a_claim_names_what_each_figure_is_of(project: Make) -> Non
     assert claims.summary(report)[0].startswith("Not judged but reported, ")
     assert claims.not_measured(report) == ["Every claim is measured."]
     (glance,) = claims.at_a_glance(report)
-    assert glance.splitlines()[2].endswith("reported | \u2014 | 4 |")
+    assert plain(glance).splitlines()[2].endswith("reported | \u2014 | 4 |")
 
 
 def test_a_missing_experiment_is_said_and_the_others_are_shown(project: Make) -> None:
@@ -186,6 +191,7 @@ def test_an_experiment_without_a_section_is_shown_as_a_plain_table(project: Make
         .split('<a id="novelty"></a>')[1]
         .split("## Where the paper")[0]
     )
+    section = plain(section)
     assert "| Trigger | ASR |" in section
     assert re.search(r"\| sine \| 0\.250\s±", section)
     assert re.search(r"\| low variance \| 0\.550\s±", section)
@@ -207,7 +213,7 @@ def test_every_table_has_even_columns_and_a_ruler(written: Path, name: str) -> N
     assert len(tables) > 3
     for block in tables:
         assert {len(line) for line in block} == {len(block[0])}, block[0]
-        assert all(re.fullmatch(r" (---|--:) ", cell) for cell in block[1]), block[:2]
+        assert all(re.fullmatch(":-+|-+:", cell) for cell in block[1]), block[:2]
         assert len(block) > 2, f"an empty table: {block[0]}"
 
 

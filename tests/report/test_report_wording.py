@@ -13,7 +13,7 @@ from repro.errors import ReproError
 from repro.harness.evidence.table import table as evidence
 from repro.report.markdown import escape, table
 from repro.report.summary import difference, mean
-from repro.report.wording import duration, estimate, interval, number, percent
+from repro.report.wording import estimate, interval, number, percent
 
 
 @given(st.floats(-5, 5), st.integers(0, 4), st.booleans())
@@ -31,14 +31,8 @@ def test_what_is_not_there_is_a_dash() -> None:
     assert number(None) == number(math.nan) == estimate(None) == interval(None) == "\u2014"
 
 
-def test_levels_and_times_are_short() -> None:
+def test_levels_are_short() -> None:
     assert (percent(0.95), percent(1 - 0.05 / 25), percent(1 - 0.05 / 26)) == ("95 %", "99.8 %", "99.81 %")
-    assert (duration(4.25), duration(59.6), duration(200), duration(7500)) == (
-        "4.2 s",
-        "1 min 0 s",
-        "3 min 20 s",
-        "2 h 5 min",
-    )
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30))

@@ -15,8 +15,8 @@ from repro.data import Dataset, Indices, archive
 from repro.data.archive import Advance
 from repro.data.datasets import Download, Options
 from repro.data.packed import Packed
-from repro.data.progress import Say
 from repro.errors import ReproError
+from repro.progress import Say
 
 SHAPE = (3, 32, 32)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -11,7 +11,7 @@ from repro.data import Dataset, Indices
 from repro.data.datasets import Download, Facts, Options
 from repro.data.packed import Packed
 from repro.data.pictures import packed_pictures
-from repro.data.progress import Say
+from repro.progress import Say
 
 SHAPE = (3, 32, 32)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -17,8 +17,8 @@ from repro.data.datasets import Download, Facts, Options
 from repro.data.decoded import Decoded, decoded
 from repro.data.packed import with_progress
 from repro.data.pictures import Listing, checked_size, decode, decoder, image_bytes, listing
-from repro.data.progress import Say, say_on_stderr
 from repro.errors import ReproError
+from repro.progress import Say, say_on_stderr
 
 FILES: tuple[Download, ...] = ()
 OPTIONS: dict[str, Any] = {"path": None, "size": None}

@@ -15,8 +15,8 @@ from repro.data import Dataset, Indices
 from repro.data.datasets import Download, Facts, Options
 from repro.data.packed import Packed
 from repro.data.pictures import packed_pictures
-from repro.data.progress import Say
 from repro.errors import ReproError
+from repro.progress import Say
 
 SHAPE = (3, 224, 224)
 CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")

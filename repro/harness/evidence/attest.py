@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import ReproError
+from repro.files import checksum, write_json
 from repro.harness.evidence.both import Outcome, by_both, rows_differ, runs_differ
 from repro.harness.evidence.committed import clean_commit, obstacle
 from repro.harness.evidence.equivalence import (
@@ -27,7 +28,6 @@ from repro.harness.evidence.equivalence import (
     code_of,
     read_attested,
 )
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import (
     compare,
     evidence_fingerprint,
@@ -36,11 +36,10 @@ from repro.harness.evidence.fingerprint import (
     staleness,
 )
 from repro.harness.evidence.provenance import parse_provenance
-from repro.harness.evidence.table import checksum
 from repro.harness.evidence.witnesses import Chosen, witnesses
 from repro.harness.profile import Profile
-from repro.harness.progress import duration
 from repro.harness.runs import digest
+from repro.words import duration
 
 Say = Callable[[str], None]
 _SHOWN = 3

@@ -11,9 +11,9 @@ from typing import Any
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.files import write_json
 from repro.harness.evidence.committed import worktree
 from repro.harness.evidence.definitions import PACKAGE
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import evidence_path, phase_digest
 from repro.harness.evidence.moved import index, moved
 from repro.harness.evidence.phases import read_phase

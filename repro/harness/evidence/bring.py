@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import ReproError
+from repro.files import write_bytes
 from repro.harness.evidence.equivalence import resolved
-from repro.harness.evidence.files import write_bytes
 from repro.harness.evidence.fingerprint import compare, evidence_fingerprint, evidence_folder
 from repro.harness.evidence.provenance import parse_provenance
 from repro.harness.evidence.table import read_table

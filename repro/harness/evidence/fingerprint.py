@@ -14,9 +14,9 @@ from typing import Any
 
 from repro import plugins
 from repro.data import describe
+from repro.files import checksum
 from repro.harness.evidence.definitions import Reference, definitions, module_of
 from repro.harness.evidence.equivalence import resolved
-from repro.harness.evidence.table import checksum
 from repro.harness.experiment import Experiment, Phase
 from repro.harness.profile import Profile, load_profile
 from repro.harness.runs import Data, digest
@@ -31,8 +31,10 @@ _NEUTRAL = frozenset(
         "repro.plugins",
         "repro.harness.profile",
         "repro.harness.reading",
+        "repro.reading",
+        "repro.words",
         "repro.harness.lifetime",
-        "repro.harness.progress",
+        "repro.progress",
         "repro.harness.evidence.definitions",
         "repro.harness.evidence.equivalence",
         "repro.harness.evidence.fingerprint",

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.files import checksum, write_json
 from repro.harness.evidence.equivalence import forget_others, resolved
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
 from repro.harness.evidence.phases import read_phase
 from repro.harness.evidence.provenance import provenance
-from repro.harness.evidence.table import checksum, table, write_table
+from repro.harness.evidence.table import table, write_table
 from repro.harness.experiment import Experiment
 from repro.harness.profile import Profile
 

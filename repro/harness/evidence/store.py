@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from repro.errors import ReproError
-from repro.harness.evidence.files import write_text
+from repro.files import write_text
 
 RECORD, WEIGHTS = ".json", ".safetensors"
 _NEW = ".new-"

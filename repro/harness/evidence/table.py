@@ -5,7 +5,6 @@ or a string that looks like none of these.
 """
 
 import csv
-import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import ReproError
-from repro.harness.evidence.files import write_text
+from repro.files import write_text
 
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
@@ -116,8 +115,3 @@ def read_table(path: Path) -> Table:
             raise ReproError(f"{path}:{number}: {len(line)} cells where the header has {len(columns)}")
         rows.append(dict(zip(columns, map(_read_cell, line), strict=True)))
     return Table(columns, tuple(rows))
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -15,8 +15,8 @@ from typing import Any
 
 from repro import plugins
 from repro.errors import ReproError
+from repro.files import write_json
 from repro.harness.evidence.definitions import PACKAGE
-from repro.harness.evidence.files import write_json
 from repro.harness.evidence.fingerprint import code, evidence_fingerprint
 from repro.harness.evidence.keys import Job, jobs
 from repro.harness.evidence.store import Store

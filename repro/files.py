@@ -1,5 +1,6 @@
-"""Whole-file writes: beside the target, synced, then renamed, so that a reader never sees half a file."""
+"""Whole-file writes: beside the target, synced, then renamed, so that a reader never sees half a file; checksums."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -36,3 +37,9 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by ``value`` as indented JSON with sorted keys, in one step."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from repro import files
 from repro.errors import ReproError
-from repro.harness.evidence import files
-from repro.harness.evidence.files import write_bytes, write_json, write_text
+from repro.files import checksum, write_bytes, write_json, write_text
 
 
 def fails(number: int) -> Callable[..., None]:
@@ -86,3 +86,9 @@ def test_json_is_the_same_for_the_same_value(tmp_path: Path) -> None:
     assert content == (tmp_path / "b.json").read_bytes()
     assert content.endswith(b"\n")
     assert json.loads(content) == {"a": "ä", "b": [1, 0.1]}
+
+
+def test_checksum_is_of_the_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"abc")
+    assert checksum(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
