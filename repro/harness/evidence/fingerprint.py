@@ -28,6 +28,7 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "numba")
 _NEUTRAL = frozenset(
     {
         "repro.errors",
+        "repro.files",
         "repro.plugins",
         "repro.harness.profile",
         "repro.harness.reading",
