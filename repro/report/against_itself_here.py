@@ -6,6 +6,7 @@ import numpy as np
 
 from repro.evidence.table import Table
 from repro.report.markdown import link
+from repro.report.places import experiment_page
 from repro.report.published import TRIGGERS
 from repro.report.report import Report
 from repro.report.sections._grid import AFTER, BEFORE, architectures, by_trigger, figure, half, levels
@@ -22,7 +23,7 @@ def figures(report: Report, which: str) -> Words:
     if evidence is None or experiment in report.left_out:
         return None
     found = words(evidence)
-    return f"{found} ({link(experiment.replace('_', ' '), f'#{experiment}')})" if found else None
+    return f"{found} ({link(experiment.replace('_', ' '), experiment_page(experiment))})" if found else None
 
 
 def _triggers(evidence: Table) -> list[str]:

@@ -21,6 +21,7 @@ from repro.evidence.table import Table, read_table
 from repro.profiles import Profile, load_profile
 from repro.report.figures import Picture, png
 from repro.report.markdown import image
+from repro.report.places import UP, figure_file
 
 SECTIONS = Path(__file__).resolve().parent / "sections"
 _VERDICTS = TypeAdapter(list[Verdict])
@@ -108,9 +109,12 @@ class Report:
             return experiment.replace("_", " ")
         return plugins.title("experiment", experiment)
 
-    def picture(self, file: str, figure: Any, description: str) -> str:
-        """Keep a figure under ``figures/<file>.png``; returns the Markdown that shows it."""
+    def picture(self, file: str, figure: Any, description: str, *, up: str = UP) -> str:
+        """Keep a figure under ``figures/<file>.png``; returns the Markdown that shows it.
+
+        ``up`` is the way from the page to the profile's folder: of an experiment's page, unless it is given.
+        """
         if file in self.pictures:
             raise ValueError(f"two figures are called {file}")
         self.pictures[file] = Picture(f"{file}.png", png(figure), description)
-        return image(description, f"figures/{file}.png")
+        return image(description, f"{up}{figure_file(file)}")

@@ -4,30 +4,40 @@ from typing import Any
 
 from repro.profiles import Profile
 from repro.report import published
-from repro.report.markdown import bullets, code, escape, table
+from repro.report.markdown import bullets, code, escape, link, table
+from repro.report.places import SETUP, experiment_page
 from repro.report.report import Report
 from repro.report.summary import ordered
 from repro.report.wording import capital, listing, name, sentence
 
 
 def head(report: Report) -> list[str]:
-    """The data's edition, where the weights come from, and, of a slice, what it is a slice of and leaves out."""
+    """The data's edition, where the weights come from, and, of a slice, what it is a slice of."""
     profile = report.profile
-    slice_of, left_out = profile.slice_of, report.left_out
+    slice_of = profile.slice_of
     facts = [f"Data: {_editions(report)}.", f"Models start from {_weights(profile)}."]
     if slice_of:
+        left_out = report.left_out
         rest = (
-            "what it leaves out is listed below" if left_out else "it runs all of that profile's experiments"
+            f"it leaves out {len(left_out)} experiments ({link('which, and why', f'{SETUP}#left-out')})"
+            if left_out
+            else "it runs all of that profile's experiments"
         )
         facts.append(
             f"**A slice of profile {code(slice_of)}**: the same reproduction at a smaller size, not the whole of it; "
             f"{rest}."
         )
-    facts += [
-        f"Left out: [{escape(experiment.replace('_', ' '))}](#{experiment}): {sentence(reason)}"
-        for experiment, reason in left_out.items()
-    ]
     return [bullets(facts)]
+
+
+def left_out(report: Report) -> list[str]:
+    """The experiments that the profile leaves out, each with the reason."""
+    return [
+        bullets(
+            f"{link(escape(experiment.replace('_', ' ')), experiment_page(experiment))}: {sentence(reason)}"
+            for experiment, reason in report.left_out.items()
+        )
+    ]
 
 
 def _editions(report: Report) -> str:
@@ -147,9 +157,10 @@ def _grey(value: float) -> str:
 def _recipe(report: Report) -> list[list[str]]:
     profile = report.profile
     training, again = profile.training, profile.retraining
-    weights = "by a rule fixed beforehand that looks at accuracy alone ([tuning](#tuning))"
+    page = link("tuning", experiment_page("tuning"))
+    weights = f"by a rule fixed beforehand that looks at accuracy alone ({page})"
     if "tuning" in report.left_out:
-        weights = "as the profile says; their tuning is left out here ([tuning](#tuning))"
+        weights = f"as the profile says; their tuning is left out here ({page})"
     return [
         ["Poison rate", f"{published.POISON_RATE:g}", f"{profile.poison_rate:g}"],
         [
