@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from repro.claims.catalogue import Claim, Part
 from repro.claims.comparisons import Among, Exact
+from repro.claims.rules import Outcome
 from repro.claims.verdicts import PartVerdict, Verdict
 from repro.report import papers
 from repro.report.claims import MEASURED, entries_of, figure, full_sentence, in_order, means
@@ -16,6 +17,7 @@ from repro.report.report import Report
 from repro.report.wording import SYMBOLS, arrow, capital, metric, number, percent, verdict
 
 _REPORTED = {"reported": "reported only"}
+NOT_MEASURED: Outcome = "not measured"
 NOTHING = "*Nothing is judged yet: `dvc repro` writes `verdicts.json`.*"
 
 
@@ -82,14 +84,16 @@ def _part(report: Report, claim: Claim, part: PartVerdict, of: Conditions | None
 
 
 def at_a_glance(report: Report) -> list[str]:
-    """By paper, the count and a table of every claim with its verdict, estimate and interval."""
+    """By paper, the count, a table of verdicts with estimate and interval, and which claims are not measured."""
     blocks = []
     for paper, group in papers.claims(in_order(report)).items():
-        rows = [_row(*pair) for pair in group]
+        rows = [_row(*pair) for pair in group if pair[1].verdict != NOT_MEASURED]
+        absent = [link(v.id, claim_place(v.id)) for _, v in group if v.verdict == NOT_MEASURED]
         blocks += [
-            f"### {papers.title(paper)}: verdicts",
+            f"### {papers.title(paper)}",
             counted([judged for _, judged in group]),
-            table(["Claim", "Verdict", "Estimate and interval", "n"], rows, left=2),
+            table(["Claim", "Verdict", "Estimate and interval", "n"], rows, left=2) if rows else "",
+            f"Not measured here: {', '.join(absent)}." if absent else "",
         ]
     return blocks
 

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 from repro.claims.catalogue import Claim, Part
 from repro.claims.rules import Outcome
 from repro.report.conditions import Conditions
@@ -137,6 +139,7 @@ def _effects(axis: Any, of: Conditions) -> None:
             label=f"judged, {percent(judged.level)} interval",
         )
     axis.axvline(0, color=GREY, linewidth=1)
+    axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.tick_params(axis="y", length=0)
     if len(of.cells) > 1:
         axis.axhline(len(of.cells) - 1.5, color=GREY, linewidth=0.6)

@@ -7,10 +7,14 @@ from repro.report.markdown import bullets, document, escape, link, table
 from repro.report.places import CLAIMS, FRONT, SETUP, UP, claim_place, experiment_page
 from repro.report.report import Report
 from repro.report.sections import experiment_title, section_blocks
-from repro.report.wording import sentence
+from repro.report.wording import capital, sentence
 
 ByPaper = Mapping[str, Callable[[Report], list[str]]]
 _DEPARTURES: ByPaper = {"truong2020": setup.departures}
+_MEANS = (
+    "Means are over independent units; \u201c\u00b1\u201d is a 95 % interval (Student's t over units), so that a reader "
+    "can see the spread. Verdicts rest on the wider intervals of the claims' own level."
+)
 _CONTRADICTIONS: ByPaper = {"truong2020": against_itself.blocks}
 
 
@@ -27,7 +31,7 @@ def _front(report: Report) -> str:
     return document(
         [
             f"# Report: {escape(profile.name)}",
-            f"*{escape(profile.title)}.* Generated from the evidence beside it; "
+            f"*{escape(capital(profile.title))}.* Generated from the evidence beside it; "
             f"{link('how to read it', '../README.md#how-to-read-a-verdict')}.",
             findings.NOTHING if judged is None else findings.counted(judged),
             *setup.head(report),
@@ -49,7 +53,7 @@ def _front(report: Report) -> str:
 
 
 def _experiments(report: Report) -> list[str]:
-    """By paper, each experiment's page and the claims judged on it."""
+    """By paper, each experiment's page and the claims that rest on it."""
     blocks = []
     for paper, group in papers.experiments(report).items():
         rows = []
@@ -61,7 +65,7 @@ def _experiments(report: Report) -> list[str]:
             elif experiment not in report.tables:
                 cell = "*no evidence*"
             rows.append([link(experiment_title(report, experiment), experiment_page(experiment)), cell])
-        blocks.append(table([papers.title(paper), "Claims judged on it"], rows, left=2))
+        blocks.append(table([papers.title(paper), "Claims that rest on it"], rows, left=2))
     return blocks
 
 
@@ -105,15 +109,8 @@ def _of_papers(report: Report, heading: str, said: ByPaper) -> list[str]:
 
 def _experiment(report: Report, experiment: str, among: list[str]) -> str:
     way = _way(report, experiment, among)
-    return document(
-        [
-            way,
-            *section_blocks(report, experiment),
-            "Means are over independent units; \u201c\u00b1\u201d is a 95 % interval (Student's t over units), so that "
-            "a reader can see the spread. Verdicts rest on the wider intervals of the claims' own level.",
-            way,
-        ]
-    )
+    shown = experiment in report.tables and experiment not in report.left_out
+    return document([way, *section_blocks(report, experiment), _MEANS if shown else "", way])
 
 
 def _way(report: Report, experiment: str, among: list[str]) -> str:

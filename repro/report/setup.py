@@ -19,7 +19,7 @@ def head(report: Report) -> list[str]:
     if slice_of:
         left_out = report.left_out
         rest = (
-            f"it leaves out {len(left_out)} experiments ({link('which, and why', f'{SETUP}#left-out')})"
+            f"it leaves out {len(left_out)} experiment{'s' * (len(left_out) > 1)} ({link('which, and why', f'{SETUP}#left-out')})"
             if left_out
             else "it runs all of that profile's experiments"
         )
