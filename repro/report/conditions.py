@@ -72,13 +72,11 @@ def conditions(report: Report, part: Part, judged: PartVerdict) -> Conditions | 
 def _by_cell(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, list[Row]]:
     """Rows by the name of their cell, in the order of a sample's cells, and last all of them."""
     keys = sorted({tuple(row[column] for column in columns) for row in rows}, key=str)
-    if len(keys) < 2:
-        return {ALL: list(rows)}
     cells = {
-        ", ".join(map(name, key)): [r for r in rows if tuple(r[column] for column in columns) == key]
+        ", ".join(map(name, key)) or ALL: [r for r in rows if tuple(r[column] for column in columns) == key]
         for key in keys
     }
-    return {**cells, ALL: list(rows)}
+    return {**cells, ALL: list(rows)} if len(cells) > 1 else cells
 
 
 def _lines(values: Floats) -> Line:

@@ -17,6 +17,11 @@ from repro.report.report import Report
 from repro.report.wording import SYMBOLS, arrow, capital, metric, number, percent, verdict
 
 _REPORTED = {"reported": "reported only"}
+_READING = (
+    "*Each effect with the judge's interval, in units of its claim's minimum effect, positive where the claim says. A "
+    "claim is reproduced where the whole interval lies beyond 1, and contradicted where it lies below 0 or wholly "
+    "between \u22121 and 1.*"
+)
 NOT_MEASURED: Outcome = "not measured"
 NOTHING = "*Nothing is judged yet: `dvc repro` writes `verdicts.json`.*"
 
@@ -36,7 +41,8 @@ def headlines(report: Report) -> list[str]:
     compared = {claim.id: _compared(report, claim, judged) for claim, judged in pairs}
     grouped = papers.claims(pairs)
     every = [(c, of) for group in grouped.values() for c, _ in group if c for of in compared[c.id]]
-    blocks = [against_minimum(report, every)]
+    overview = against_minimum(report, every)
+    blocks = [overview, _READING] if overview else []
     for paper, group in grouped.items():
         blocks.append(f"### {papers.title(paper)}")
         for claim, judged in group:
@@ -88,7 +94,7 @@ def at_a_glance(report: Report) -> list[str]:
     blocks = []
     for paper, group in papers.claims(in_order(report)).items():
         rows = [_row(*pair) for pair in group if pair[1].verdict != NOT_MEASURED]
-        absent = [link(v.id, claim_place(v.id)) for _, v in group if v.verdict == NOT_MEASURED]
+        absent = sorted(link(v.id, claim_place(v.id)) for _, v in group if v.verdict == NOT_MEASURED)
         blocks += [
             f"### {papers.title(paper)}",
             counted([judged for _, judged in group]),

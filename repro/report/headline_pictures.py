@@ -21,6 +21,7 @@ _STYLES: dict[Outcome, dict[str, Any]] = {
     "inconclusive": {"color": ORANGE, "marker": "D"},
 }
 _SHADE = {"color": BLUE, "alpha": 0.1, "linewidth": 0}
+_BEYOND = "reproduced where the whole interval lies here"
 _WRAP = 42
 
 Shown = tuple[Claim, Conditions]
@@ -42,16 +43,21 @@ def against_minimum(report: Report, shown: Sequence[Shown]) -> str:
         axis.set_ylim(len(lines) - 0.4, -0.6)
         axis.grid(visible=False, axis="y")
         axis.axvline(0, color=GREY, linewidth=1)
-        right = axis.get_xlim()[1]
-        axis.axvspan(1, right, label="reproduced where the whole interval lies here", **_SHADE)
+        right = max(axis.get_xlim()[1], 1.5)
+        axis.axvspan(1, right, label=_BEYOND, **_SHADE)
         axis.set_xlim(right=right)
         axis.set_xlabel("effect in the claimed direction, in units of the minimum effect")
         handles, names = axis.get_legend_handles_labels()
         found = dict(zip(names, handles, strict=True))
-        legend_below(figure, list(found.values()), list(found), columns=len(found))
+        labels = [label for label in (*map(_label, _STYLES), _BEYOND) if label in found]
+        legend_below(figure, [found[label] for label in labels], labels)
         return report.picture(
             ALL, figure, "Effects of the headline claims against their minimum effects", up=""
         )
+
+
+def _label(outcome: Outcome) -> str:
+    return f"{SYMBOLS[outcome]} {outcome}"
 
 
 def _interval(axis: Any, place: int, of: Conditions) -> None:
@@ -67,7 +73,7 @@ def _interval(axis: Any, place: int, of: Conditions) -> None:
         place,
         xerr=[[at - low], [high - at]],
         linestyle="none",
-        label=f"{SYMBOLS[judged.verdict]} {judged.verdict}",
+        label=_label(judged.verdict),
         **_STYLES[judged.verdict],
     )
 

@@ -12,8 +12,8 @@ from repro.report.wording import capital, sentence
 ByPaper = Mapping[str, Callable[[Report], list[str]]]
 _DEPARTURES: ByPaper = {"truong2020": setup.departures}
 _MEANS = (
-    "Means are over independent units; \u201c\u00b1\u201d is a 95 % interval (Student's t over units), so that a reader "
-    "can see the spread. Verdicts rest on the wider intervals of the claims' own level."
+    "Means are over independent units; \u201c\u00b1\u201d is a 95 % interval (Student's t over units). Verdicts rest "
+    "on the wider intervals of the claims' own level."
 )
 _CONTRADICTIONS: ByPaper = {"truong2020": against_itself.blocks}
 

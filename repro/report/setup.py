@@ -17,12 +17,9 @@ def head(report: Report) -> list[str]:
     slice_of = profile.slice_of
     facts = [f"Data: {_editions(report)}.", f"Models start from {_weights(profile)}."]
     if slice_of:
-        left_out = report.left_out
-        rest = (
-            f"it leaves out {len(left_out)} experiment{'s' * (len(left_out) > 1)} ({link('which, and why', f'{SETUP}#left-out')})"
-            if left_out
-            else "it runs all of that profile's experiments"
-        )
+        rest = "it runs all of that profile's experiments"
+        if report.left_out:
+            rest = f"it leaves out some of its experiments ({link('which, and why', f'{SETUP}#left-out')})"
         facts.append(
             f"**A slice of profile {code(slice_of)}**: the same reproduction at a smaller size, not the whole of it; "
             f"{rest}."
