@@ -38,20 +38,20 @@ def counted(verdicts: Sequence[Verdict]) -> str:
 def headlines(report: Report) -> list[str]:
     """The headline claims, paper by paper, below a picture of them all: verdict, figures, and a picture each."""
     pairs = [(claim, judged) for claim, judged in in_order(report) if claim and claim.headline]
-    compared = {claim.id: _compared(report, claim, judged) for claim, judged in pairs}
+    sides = {claim.id: compared(report, claim, judged) for claim, judged in pairs}
     grouped = papers.claims(pairs)
-    every = [(c, of) for group in grouped.values() for c, _ in group if c for of in compared[c.id]]
+    every = [(c, of) for group in grouped.values() for c, _ in group if c for of in sides[c.id]]
     overview = against_minimum(report, every)
     blocks = [overview, _READING] if overview else []
     for paper, group in grouped.items():
         blocks.append(f"### {papers.title(paper)}")
         for claim, judged in group:
             if claim:
-                blocks += _headline(report, claim, judged, compared[claim.id])
+                blocks += _headline(report, claim, judged, sides[claim.id])
     return blocks
 
 
-def _compared(report: Report, claim: Claim, judged: Verdict) -> list[Conditions]:
+def compared(report: Report, claim: Claim, judged: Verdict) -> list[Conditions]:
     """The conditions of each of a claim's judged parts that compares two."""
     parts = {part.name: part for part in claim.parts}
     known = [(parts[p.name], p) for p in judged.parts if p.name in parts and p.verdict]
