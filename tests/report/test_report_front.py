@@ -125,8 +125,8 @@ def test_conditions_are_those_of_the_evidence_cell_by_cell_and_together(report: 
     for phase, line in (("poisoned", found.baseline), ("retrained", found.treatment)):
         values = [float(str(r["asr"])) for r in rows.where(phase=phase)]
         assert line[place].mean == pytest.approx(np.mean(values))
-    for line, metric in ((found.effects, "asr"), (found.floor.line, "clean_model_asr")):
-        assert line[place] is not None, metric
+    clean = [float(str(r["clean_model_asr"])) for r in rows.where(phase="retrained")]
+    assert found.floor.line[place].mean == pytest.approx(np.mean(clean)), "that of the treatment"
     assert found.effects[-1].mean == pytest.approx(found.judged.estimate)
     assert found.effects[place].mean == pytest.approx(
         found.treatment[place].mean - found.baseline[place].mean
