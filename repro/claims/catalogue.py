@@ -72,10 +72,11 @@ class Part(Data):
 
 
 class Claim(Data):
-    """One assertion of a paper, or a comparison it makes; `paper` and `inventory` come from its file."""
+    """One assertion of a paper, or a comparison it makes; `paper`, `reference` and `inventory` come from its file."""
 
     id: Annotated[str, Field(pattern=r"^[a-z]+-\d{2,}$")]
     paper: Text
+    reference: Text
     inventory: Annotated[int, Field(ge=1)]
     title: Text
     text: Text
@@ -142,7 +143,7 @@ def read_paper(path: Path) -> Iterator[Claim]:
     if len(paper.claims) > paper.inventory:
         raise ReproError(f"{path}: inventory: {paper.inventory}, but there are {len(paper.claims)} claims")
     for name, entry in paper.claims.items():
-        given = {"id": name, "paper": paper.paper, "inventory": paper.inventory}
+        given = {"id": name, **paper.model_dump(include={"paper", "reference", "inventory"})}
         for field in given.keys() & entry.keys():
             raise ReproError(f"{path}: claim {name}: {field}: belongs to the file, not to the claim")
         yield checked(Claim, {**entry, **given}, f"{path}: claim {name}")

@@ -4,25 +4,28 @@ from pathlib import Path
 
 
 def write_report(root: Path, profile_name: str) -> Path:
-    """Write `reports/<profile>/README.md` with its figures, and `reports/README.md`; returns the former's path.
+    """Write the pages and figures below `reports/<profile>`, and `reports/README.md`; returns the first page's path.
 
     Reads evidence, provenance, verdicts, claims and the profile. What is missing is said in its place. The same input
-    gives the same bytes. Raises ReproError, before anything is written, for input that is wrong.
+    gives the same bytes. Pages and figures of an earlier report that this one has not are removed. Raises ReproError,
+    before anything is written, for input that is wrong.
     """
     from repro.files import write_bytes, write_text
     from repro.report.overview import overview
-    from repro.report.page import page
+    from repro.report.page import pages
+    from repro.report.places import EXPERIMENTS, FIGURES, FRONT, figure_file
     from repro.report.report import Report
 
     report = Report.of(root, profile_name)
-    text, front = page(report), overview(root)
-    figures = report.folder / "figures"
-    for picture in report.pictures.values():
-        write_bytes(figures / picture.file, picture.content)
-    for old in sorted(figures.glob("*.png")):
-        if old.stem not in report.pictures:
+    texts, index = pages(report), overview(root)
+    pictures = {figure_file(name): picture.content for name, picture in report.pictures.items()}
+    for place, content in pictures.items():
+        write_bytes(report.folder / place, content)
+    for place, text in texts.items():
+        write_text(report.folder / place, text)
+    write_text(root / "reports" / "README.md", index)
+    kept = {report.folder / place for place in (*pictures, *texts)}
+    for pattern in (f"{FIGURES}/*.png", f"{EXPERIMENTS}/*.md"):
+        for old in sorted(set(report.folder.glob(pattern)) - kept):
             old.unlink()
-    path = report.folder / "README.md"
-    write_text(path, text)
-    write_text(root / "reports" / "README.md", front)
-    return path
+    return report.folder / FRONT

@@ -43,7 +43,8 @@ def blocks(columns: Mapping[str, tuple[str, ...]]) -> list[str]:
         "asserted direction. Its `estimate` and `interval` are null; its `parts` are its figures, of kind `beside`.",
         bullets(
             [
-                "`<profile>/README.md`, `<profile>/figures/`: the report, for people.",
+                "`<profile>/README.md`, and behind it `claims.md`, `setup.md`, `experiments/<experiment>.md` and "
+                "`figures/`: the report, for people.",
                 "`<profile>/verdicts.json`: a list of objects, one a claim, for programs.",
                 "`<profile>/evidence/<experiment>.csv`: a row a run and phase, UTF-8, comma-separated, one header "
                 "line. Rates, accuracies and AUCs are fractions from 0 to 1; floats are written so that they read back "

@@ -3,12 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-from repro.claims.catalogue import load_claims
+from repro.claims.catalogue import Claim, load_claims
 from repro.claims.verdicts import Verdict
 from repro.harness.evidence.table import read_table
-from repro.report import contract
-from repro.report.claims import HEADLINES
+from repro.report import contract, papers
 from repro.report.markdown import NONE, code, document, escape, link, table
+from repro.report.places import FRONT, claim_place
 from repro.report.report import read_verdicts
 from repro.report.wording import MEANINGS, SYMBOLS, capital, verdict
 
@@ -26,7 +26,7 @@ def overview(root: Path) -> str:
             "## Profiles",
             _summary(profiles),
             "## Claims",
-            _matrix(profiles),
+            *_matrices(profiles),
             "## How to read a verdict",
             table(["", "Verdict", "Meaning"], [[SYMBOLS[v], v, MEANINGS[v]] for v in SYMBOLS], left=3),
             "A verdict comes from one rule, fixed before any evidence existed: Student's t interval of the mean paired "
@@ -58,28 +58,37 @@ def _summary(profiles: Verdicts) -> str:
     for profile, verdicts in profiles.items():
         counts = Counter(v.verdict for v in verdicts.values())
         rows.append(
-            [link(escape(profile), f"{profile}/README.md"), *(str(counts[outcome]) for outcome in SYMBOLS)]
+            [link(escape(profile), f"{profile}/{FRONT}"), *(str(counts[outcome]) for outcome in SYMBOLS)]
         )
     return table(["Profile", *(f"{SYMBOLS[o]} {capital(o)}" for o in SYMBOLS)], rows)
 
 
-def _matrix(profiles: Verdicts) -> str:
+def _matrices(profiles: Verdicts) -> list[str]:
+    """By paper, a table of its claims against the profiles."""
     claims = load_claims()
-    known = [*claims, *(i for verdicts in profiles.values() for i in verdicts if i not in claims)]
-    rows = []
-    for claim_id in dict.fromkeys(known):
-        claim = claims.get(claim_id)
-        title = escape(claim.title) if claim else NONE
-        if claim_id in HEADLINES or (claim and claim.headline):
-            title = f"**{title}**"
-        cells = [
-            link(verdict(verdicts[claim_id].verdict), f"{profile}/README.md#{claim_id}")
-            if claim_id in verdicts
-            else NONE
-            for profile, verdicts in profiles.items()
-        ]
-        rows.append([f"{code(claim_id)} {title}", escape(claim.where) if claim else NONE, *cells])
-    return table(["Claim", "Where", *map(escape, profiles)], rows, left=2 + len(profiles))
+    known = dict.fromkeys([*claims, *(i for verdicts in profiles.values() for i in verdicts)])
+    groups: dict[str, list[str]] = {paper: [] for paper in papers.order()}
+    for claim_id in known:
+        groups.setdefault(papers.of_claim(claims.get(claim_id), claim_id), []).append(claim_id)
+    header = ["Claim", "Where", *map(escape, profiles)]
+    blocks = []
+    for paper, group in groups.items():
+        rows = [_row(claims.get(claim_id), claim_id, profiles) for claim_id in group]
+        blocks += [f"### {papers.title(paper)}", table(header, rows, left=len(header))] if rows else []
+    return blocks
+
+
+def _row(claim: Claim | None, claim_id: str, profiles: Verdicts) -> list[str]:
+    title = escape(claim.title) if claim else NONE
+    if claim and claim.headline:
+        title = f"**{title}**"
+    cells = [
+        link(verdict(verdicts[claim_id].verdict), f"{profile}/{claim_place(claim_id)}")
+        if claim_id in verdicts
+        else NONE
+        for profile, verdicts in profiles.items()
+    ]
+    return [f"{code(claim_id)} {title}", escape(claim.where) if claim else NONE, *cells]
 
 
 def _columns(root: Path, profiles: Verdicts) -> dict[str, tuple[str, ...]]:

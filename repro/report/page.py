@@ -1,65 +1,122 @@
-"""`reports/<profile>/README.md`: the order in which a reviewer reads it."""
+"""The pages of a profile's report: what was found, and behind it the claims, the set-up and one page per experiment."""
 
-from repro.report import claims, provenance, setup
-from repro.report.markdown import bullets, document, escape, link
-from repro.report.papers import additions
+from repro.report import claims, findings, papers, provenance, setup
+from repro.report.markdown import bullets, document, escape, link, table
+from repro.report.places import CLAIMS, FRONT, SETUP, UP, claim_place, experiment_page
 from repro.report.report import Report
-from repro.report.sections import in_order, section_blocks
-from repro.report.wording import MEANINGS, SYMBOLS
+from repro.report.sections import experiment_title, section_blocks
+from repro.report.wording import capital, sentence
+
+_MEANS = (
+    "Means are over independent units; \u201c\u00b1\u201d is a 95 % interval (Student's t over units). Verdicts rest "
+    "on the wider intervals of the claims' own level."
+)
 
 
-def page(report: Report) -> str:
-    """The profile's report as Markdown; its figures are kept in the report."""
+def pages(report: Report) -> dict[str, str]:
+    """Every page's Markdown by its place below the profile's folder; the figures are kept in the report."""
+    experiments = [e for group in papers.experiments(report).values() for e in group]
+    found = {experiment_page(e): _experiment(report, e, experiments) for e in experiments}
+    return {FRONT: _front(report), CLAIMS: _claims(report), SETUP: _setup(report), **found}
+
+
+def _front(report: Report) -> str:
     profile = report.profile
-    experiments = in_order(report)
+    judged = report.verdicts
     return document(
         [
             f"# Report: {escape(profile.name)}",
-            f"*{escape(profile.title)}.* Generated from the evidence beside it; "
+            f"*{escape(capital(profile.title))}.* Generated from the evidence beside it; "
             f"{link('how to read it', '../README.md#how-to-read-a-verdict')}.",
+            findings.NOTHING if judged is None else findings.counted(judged),
             *setup.head(report),
-            "## In short",
-            *claims.summary(report),
-            "## Contents",
-            _contents(report, experiments),
-            "## What differs from the paper",
-            *additions(report, "departures"),
-            "## Claims at a glance",
-            "The interval is the judge's, at the claim's own level. "
-            + "; ".join(f"{SYMBOLS[v]} *{v}*: {MEANINGS[v]}" for v in SYMBOLS)
-            + ".",
-            *claims.at_a_glance(report),
-            "## Experiments",
-            "Means over independent units; \u201c±\u201d is a 95 % interval (Student's t over units), so that a reader "
-            "can see the spread. Verdicts rest on the wider intervals of the claims' own level.",
-            "### The triggers",
-            *additions(report, "pictures"),
-            *(block for experiment in experiments for block in section_blocks(report, experiment)),
-            "## Where the paper contradicts itself",
-            *additions(report, "contradictions"),
-            "## Claims, one by one",
+            *(["## Headline claims", *findings.headlines(report)] if judged else []),
+            *(["## All verdicts", *findings.at_a_glance(report)] if judged else []),
+            "## Behind this page",
+            bullets(
+                [
+                    f"{link('Claims, one by one', CLAIMS)}: each one's parts and cells, and how near its verdict is to "
+                    "turning",
+                    f"{link('Set-up', SETUP)}: what differs from the papers, the triggers, where a paper contradicts "
+                    "itself, provenance",
+                    "the experiments, one page each:",
+                ]
+            ),
+            *_experiments(report),
+        ]
+    )
+
+
+def _experiments(report: Report) -> list[str]:
+    """By paper, each experiment's page and the claims that rest on it."""
+    blocks = []
+    for paper, group in papers.experiments(report).items():
+        rows = []
+        for experiment in group:
+            judged = [c.id for c in report.claims.values() if experiment in c.experiments]
+            cell = ", ".join(link(claim_id, claim_place(claim_id)) for claim_id in judged)
+            if experiment in report.left_out:
+                cell = f"*left out: {sentence(report.left_out[experiment])}*"
+            elif experiment not in report.tables:
+                cell = "*no evidence*"
+            rows.append([link(experiment_title(report, experiment), experiment_page(experiment)), cell])
+        blocks.append(table([papers.title(paper), "Claims that rest on it"], rows, left=2))
+    return blocks
+
+
+def _claims(report: Report) -> str:
+    return document(
+        [
+            _up(report, ""),
+            f"# Claims, one by one: {escape(report.profile.name)}",
             "*Estimate* is the mean paired effect over cells and units; beside the judge's interval stand the 95 % "
             "interval and, as a check on Student's t, the studentised bootstrap's at the judge's level. *Turns by* is "
             "by how much the interval would have to move for another verdict.",
-            *claims.one_by_one(report),
-            "## Not measured yet",
-            *claims.not_measured(report),
+            *(claims.blocks(report) if report.verdicts is not None else [findings.NOTHING]),
+        ]
+    )
+
+
+def _setup(report: Report) -> str:
+    return document(
+        [
+            _up(report, ""),
+            f"# Set-up: {escape(report.profile.name)}",
+            *_of_papers(report, "What differs from the paper", "departures"),
+            *(["## Left out", *setup.left_out(report)] if report.left_out else []),
+            *_of_papers(report, "The triggers", "pictures"),
+            *_of_papers(report, "Where the paper contradicts itself", "contradictions"),
             "## Provenance",
             *provenance.blocks(report),
         ]
     )
 
 
-def _contents(report: Report, experiments: list[str]) -> str:
-    return bullets(
-        [
-            link("What differs from the paper", "#what-differs-from-the-paper"),
-            link("Claims at a glance", "#claims-at-a-glance"),
-            f"{link('Experiments', '#experiments')}: "
-            + ", ".join(link(escape(e.replace("_", " ")), f"#{e}") for e in experiments),
-            link("Where the paper contradicts itself", "#where-the-paper-contradicts-itself"),
-            link("Claims, one by one", "#claims-one-by-one"),
-            link("Not measured yet", "#not-measured-yet"),
-            link("Provenance", "#provenance"),
-        ]
-    )
+def _of_papers(report: Report, heading: str, what: papers.Addition) -> list[str]:
+    """What single papers add under a heading, in the papers' order."""
+    blocks = [f"## {heading}"]
+    for paper, added in papers.additions(report, what):
+        blocks += [f"*{papers.title(paper)}*", *added]
+    return blocks
+
+
+def _experiment(report: Report, experiment: str, among: list[str]) -> str:
+    way = _way(report, experiment, among)
+    shown = experiment in report.tables and experiment not in report.left_out
+    return document([way, *section_blocks(report, experiment), _MEANS if shown else "", way])
+
+
+def _way(report: Report, experiment: str, among: list[str]) -> str:
+    """Links to the experiments before and after, and up to the report."""
+    place = among.index(experiment)
+    before, after = among[place - 1 : place] if place else [], among[place + 1 : place + 2]
+    links = [
+        *(link(f"\u2190 {experiment_title(report, e)}", f"{e}.md") for e in before),
+        _up(report, UP),
+        *(link(f"{experiment_title(report, e)} \u2192", f"{e}.md") for e in after),
+    ]
+    return " \u00b7 ".join(links)
+
+
+def _up(report: Report, up: str) -> str:
+    return link(f"\u2191 Report: {escape(report.profile.name)}", up + FRONT)

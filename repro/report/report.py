@@ -22,6 +22,7 @@ from repro.harness.profile import Profile, load_profile
 from repro.reading import first_problem
 from repro.report.figures import Picture, png
 from repro.report.markdown import image
+from repro.report.places import UP, figure_file
 
 _VERDICTS = TypeAdapter(list[Verdict])
 
@@ -110,9 +111,12 @@ class Report:
             return experiment.replace("_", " ")
         return plugins.title("experiment", experiment)
 
-    def picture(self, file: str, figure: Any, description: str) -> str:
-        """Keep a figure under ``figures/<file>.png``; returns the Markdown that shows it."""
+    def picture(self, file: str, figure: Any, description: str, *, up: str = UP) -> str:
+        """Keep a figure under ``figures/<file>.png``; returns the Markdown that shows it.
+
+        ``up`` is the way from the page to the profile's folder: of an experiment's page, unless it is given.
+        """
         if file in self.pictures:
             raise ValueError(f"two figures are called {file}")
         self.pictures[file] = Picture(f"{file}.png", png(figure), description)
-        return image(description, f"figures/{file}.png")
+        return image(description, f"{up}{figure_file(file)}")

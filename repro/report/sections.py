@@ -11,7 +11,8 @@ from typing import Protocol, cast
 from repro import plugins
 from repro.harness.evidence.table import Table
 from repro.report import plain_section
-from repro.report.markdown import anchor, escape
+from repro.report.markdown import escape, link
+from repro.report.places import UP, claim_place
 from repro.report.report import Report
 from repro.report.wording import evidence_link, sentence
 
@@ -46,14 +47,14 @@ def in_order(report: Report) -> list[str]:
 
 
 def section_blocks(report: Report, experiment: str) -> list[str]:
-    """Heading and blocks of an experiment; if its evidence is missing, a note says so instead."""
+    """Heading and blocks of an experiment's page; if its evidence is missing, a note says so instead."""
     own = own_section(experiment)
-    heading = [anchor(experiment), f"### {experiment_title(report, experiment)}"]
+    heading = f"# {experiment_title(report, experiment)}"
     evidence = report.tables.get(experiment)
     if evidence is None or experiment in report.left_out:
-        return [*heading, _missing(report, experiment)]
+        return [heading, _missing(report, experiment)]
     blocks = own.blocks(report, evidence) if own else plain_section.blocks(evidence)
-    return [*heading, *blocks, _source(report, experiment, evidence)]
+    return [heading, *blocks, _source(report, experiment, evidence)]
 
 
 def experiment_title(report: Report, experiment: str) -> str:
@@ -72,9 +73,10 @@ def _missing(report: Report, experiment: str) -> str:
 
 def _source(report: Report, experiment: str, evidence: Table) -> str:
     claims = [claim.id for claim in report.claims.values() if experiment in claim.experiments]
-    judged = f" Claims judged on it: {', '.join(f'[{c}](#{c})' for c in claims)}." if claims else ""
+    links = ", ".join(link(c, UP + claim_place(c)) for c in claims)
+    judged = f" Claims judged on it: {links}." if claims else ""
     rows = f"{len(evidence):,} rows"
     if "unit" in evidence.columns:
         units = sum(unit is not None for unit in evidence.values("unit"))
         rows += f", {units} units" if units else ""
-    return f"Evidence: {evidence_link(experiment)} ({rows}).{judged}"
+    return f"Evidence: {evidence_link(experiment, prefix=UP)} ({rows}).{judged}"

@@ -1,29 +1,36 @@
 """What a profile is, said plainly: its data, and where its models start from."""
 
 from repro.harness.profile import Profile
-from repro.report.markdown import bullets, code, escape
+from repro.report.markdown import bullets, code, escape, link
+from repro.report.places import SETUP, experiment_page
 from repro.report.report import Report
 from repro.report.wording import listing, name, sentence
 
 
 def head(report: Report) -> list[str]:
-    """The data's edition, where the weights come from, and, of a slice, what it is a slice of and leaves out."""
+    """The data's edition, where the weights come from, and, of a slice, what it is a slice of."""
     profile = report.profile
-    slice_of, left_out = profile.slice_of, report.left_out
+    slice_of = profile.slice_of
     facts = [f"Data: {_editions(report)}.", f"Models start from {_weights(profile)}."]
     if slice_of:
-        rest = (
-            "what it leaves out is listed below" if left_out else "it runs all of that profile's experiments"
-        )
+        rest = "it runs all of that profile's experiments"
+        if report.left_out:
+            rest = f"it leaves out some of its experiments ({link('which, and why', f'{SETUP}#left-out')})"
         facts.append(
             f"**A slice of profile {code(slice_of)}**: the same reproduction at a smaller size, not the whole of it; "
             f"{rest}."
         )
-    facts += [
-        f"Left out: [{escape(experiment.replace('_', ' '))}](#{experiment}): {sentence(reason)}"
-        for experiment, reason in left_out.items()
-    ]
     return [bullets(facts)]
+
+
+def left_out(report: Report) -> list[str]:
+    """The experiments that the profile leaves out, each with the reason."""
+    return [
+        bullets(
+            f"{link(escape(experiment.replace('_', ' ')), experiment_page(experiment))}: {sentence(reason)}"
+            for experiment, reason in report.left_out.items()
+        )
+    ]
 
 
 def _editions(report: Report) -> str:

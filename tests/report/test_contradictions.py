@@ -224,4 +224,4 @@ def test_alpha_1_poison_rates_sources_and_forms_of_snnl_are_those_of_the_evidenc
     assert "sine from 0.4 on" in str(here(report, "most_poison"))
     assert "poisoned +0.030, clean 0.000" in str(here(report, "sources"))
     assert "-0.30 in Frosst's form, +0.15 as printed" in str(here(report, "snnl"))
-    assert "[transparency](#transparency)" in str(here(report, "alpha_one"))
+    assert "[transparency](experiments/transparency.md)" in str(here(report, "alpha_one"))

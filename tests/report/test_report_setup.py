@@ -10,7 +10,7 @@ import pytest
 from repro.harness.profile import DataSettings, load_profile
 from repro.papers.truong2020.departures import departures
 from repro.report import sections, setup
-from repro.report.page import page
+from repro.report.page import pages
 from repro.report.report import Report
 
 Make = Callable[..., Path]
@@ -82,28 +82,31 @@ def test_where_weights_come_from_is_said_in_so_many_words(empty: Path, pretraine
 
 def test_a_slice_says_what_it_is_a_slice_of_and_what_is_left_out(root: Path) -> None:
     left_out = {"exposure": "one unit alone takes 9 h", "new_one": "no data"}
-    text = page(report_of(root, slice_of="flowers", leaves_out=left_out))
-    first = text.split("## In short")[0]
+    found = pages(report_of(root, slice_of="flowers", leaves_out=left_out))
+    first = found["README.md"].split("## ")[0]
     assert "**A slice of profile `flowers`**" in first
     assert "not the whole of it" in first
-    assert "- Left out: [exposure](#exposure): one unit alone takes 9 h." in first
-    section = text.split('<a id="exposure"></a>')[1].split("<a id=")[0]
-    assert "*Left out of this profile: one unit alone takes 9 h.*" in section
-    assert "No evidence yet" not in section
-    assert '<a id="new_one"></a>' in text, "an experiment of no profile but this one's reasons"
+    assert "(setup.md#left-out)" in first
+    listed = found["setup.md"].split("## Left out")[1].split("## ")[0]
+    assert "- [exposure](experiments/exposure.md): one unit alone takes 9 h." in listed
+    own = found["experiments/exposure.md"]
+    assert "*Left out of this profile: one unit alone takes 9 h.*" in own
+    assert "No evidence yet" not in own
+    assert "experiments/new_one.md" in found, "an experiment of no profile but this one's reasons"
 
 
 def test_a_whole_profile_is_called_no_slice(root: Path) -> None:
     text = head(report_of(root))
     assert "slice" not in text
     assert "Left out" not in text
+    assert "## Left out" not in pages(report_of(root))["setup.md"]
 
 
 def test_evidence_of_an_experiment_left_out_is_not_shown(root: Path) -> None:
     report = report_of(root, leaves_out={"membership_metric": "why not"})
     assert "membership_metric" in report.tables
     blocks = sections.section_blocks(report, "membership_metric")
-    assert blocks[2:] == ["*Left out of this profile: why not.*"]
+    assert blocks[1:] == ["*Left out of this profile: why not.*"]
 
 
 def test_tuning_left_out_is_not_passed_off_as_the_source_of_weights(empty: Path) -> None:

@@ -24,12 +24,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_project: Callable[...,
 
 
 @pytest.fixture(scope="module")
-def text(folder: Path) -> str:
-    return (folder / "README.md").read_text().replace("\u00a0", " ").replace("\u2212", "-")
-
-
-def section(text: str, experiment: str) -> str:
-    return text.partition(f'<a id="{experiment}"></a>')[2].partition('<a id="')[0]
+def pages(folder: Path) -> dict[str, str]:
+    """Text of each experiment's page."""
+    return {
+        path.stem: path.read_text().replace("\u00a0", " ").replace("\u2212", "-")
+        for path in (folder / "experiments").iterdir()
+    }
 
 
 def rows(text: str, after: str, keys: int) -> Cells:
@@ -73,8 +73,8 @@ MODELS = {"mlp": "MLP", "cnn": "CNN", "cnn_bn": "CNN+BN"}
 RETRAINED = {"poisoned": "no", "retrained": "yes"}
 
 
-def test_table_2_of_the_paper_is_shown_as_published(text: str) -> None:
-    found = rows(section(text, "trigger_by_model"), "Table 2 beside ours", 3)
+def test_table_2_of_the_paper_is_shown_as_published(pages: dict[str, str]) -> None:
+    found = rows(pages["trigger_by_model"], "Table 2 beside ours", 3)
     for data in published.ASR:
         for model, before, after in zip(published.MODELS, data.before, data.after, strict=True):
             assert found[f"{data.dataset} (paper)", model, "no"] == [f"{b:.2f}" for b in before]
@@ -85,9 +85,9 @@ def test_table_2_of_the_paper_is_shown_as_published(text: str) -> None:
     assert found["CIFAR-10 (paper)", "NASNet-Mobile", "yes"] == ["0.05", "0.03", "0.08", "0.05"]
 
 
-def test_table_2_of_ours_has_intervals_over_units_and_the_floor(folder: Path, text: str) -> None:
+def test_table_2_of_ours_has_intervals_over_units_and_the_floor(folder: Path, pages: dict[str, str]) -> None:
     table = evidence(folder, "trigger_by_model")
-    found = rows(section(text, "trigger_by_model"), "Table 2 beside ours", 3)
+    found = rows(pages["trigger_by_model"], "Table 2 beside ours", 3)
     for architecture, shown in MODELS.items():
         of: dict[str, Cell] = {"architecture": architecture}
         for phase, words in RETRAINED.items():
@@ -97,9 +97,9 @@ def test_table_2_of_ours_has_intervals_over_units_and_the_floor(folder: Path, te
         assert found["digits (ours)", shown, "clean model (floor)"] == [plus_minus(f, 2) for f in floors]
 
 
-def test_intervals_beside_table_2_are_students_over_units(folder: Path, text: str) -> None:
+def test_intervals_beside_table_2_are_students_over_units(folder: Path, pages: dict[str, str]) -> None:
     table = evidence(folder, "trigger_by_model")
-    found = rows(section(text, "trigger_by_model"), "the clean model's on the same images", 2)
+    found = rows(pages["trigger_by_model"], "the clean model's on the same images", 2)
     where: dict[str, Cell] = {"architecture": "cnn", "trigger": "sine"}
     before, after = (column(table, "asr", phase=phase, **where) for phase in ("poisoned", "retrained"))
     floor = column(table, "clean_model_asr", phase="poisoned", **where)
@@ -111,8 +111,8 @@ def test_intervals_beside_table_2_are_students_over_units(folder: Path, text: st
     ]
 
 
-def test_table_3_is_shown_as_published_and_ours_beside_it(folder: Path, text: str) -> None:
-    found = rows(section(text, "trigger_by_model"), "Table 3 beside ours", 4)
+def test_table_3_is_shown_as_published_and_ours_beside_it(folder: Path, pages: dict[str, str]) -> None:
+    found = rows(pages["trigger_by_model"], "Table 3 beside ours", 4)
     for split, tables in (("poisoned", published.POISONED_ACCURACY), ("clean", published.CLEAN_ACCURACY)):
         for data in tables:
             for model, before, after in zip(published.MODELS, data.before, data.after, strict=True):
@@ -124,8 +124,8 @@ def test_table_3_is_shown_as_published_and_ours_beside_it(folder: Path, text: st
         assert found["digits (ours)", "MLP", split, words][0] == plus_minus(ours, 3)
 
 
-def test_table_1_stands_beside_eq_8_and_9_with_its_slips_marked(text: str) -> None:
-    found = rows(section(text, "poison_statistics"), "Table 1 beside ours", 1)
+def test_table_1_stands_beside_eq_8_and_9_with_its_slips_marked(pages: dict[str, str]) -> None:
+    found = rows(pages["poison_statistics"], "Table 1 beside ours", 1)
     assert found["Daisy",] == [
         "71 / 71",
         "\u2014",
@@ -146,13 +146,13 @@ def test_table_1_stands_beside_eq_8_and_9_with_its_slips_marked(text: str) -> No
         assert row[0].partition(" /")[0] == str(table_1.PUBLISHED_POISONED[t])
         shown = [cell.partition(" /")[0] for cell in row[1:6]]
         assert shown == [f"{p:.1f}" if c != t else "\u2014" for c, p in enumerate(table_1.PUBLISHED_DRAWS[t])]
-    assert "0.025 for dandelion should read 0.024" in text
-    assert "0.023 for tulip should read 0.022" in text
+    assert "0.025 for dandelion should read 0.024" in pages["poison_statistics"]
+    assert "0.023 for tulip should read 0.022" in pages["poison_statistics"]
 
 
-def test_tables_4_and_5_stand_beside_ours(folder: Path, text: str) -> None:
-    success = rows(section(text, "sources"), "Table 5 beside ours", 3)
-    accuracy = rows(section(text, "sources"), "Table 4 beside ours", 3)
+def test_tables_4_and_5_stand_beside_ours(folder: Path, pages: dict[str, str]) -> None:
+    success = rows(pages["sources"], "Table 5 beside ours", 3)
+    accuracy = rows(pages["sources"], "Table 4 beside ours", 3)
     for row in published.SOURCES:
         place = f"{row.dataset} (paper)", row.model, row.trigger.capitalize()
         one, spread, many = row.asr
@@ -168,13 +168,13 @@ def test_tables_4_and_5_stand_beside_ours(folder: Path, text: str) -> None:
     assert ours[3] == "0.90"
 
 
-def test_regularisers_are_compared_with_none_within_units(folder: Path, text: str) -> None:
+def test_regularisers_are_compared_with_none_within_units(folder: Path, pages: dict[str, str]) -> None:
     table = evidence(folder, "regularisers")
     for phase, heading in (
         ("early-stopped", "Early-stopped, as in"),
         ("fixed-epochs", "the same number of epochs**"),
     ):
-        found = rows(section(text, "regularisers"), heading, 1)
+        found = rows(pages["regularisers"], heading, 1)
         none, snnl = (column(table, "asr", phase=phase, regulariser=r) for r in ("none", "snnl"))
         assert found["None",][0] == plus_minus(none, 2)
         assert found["SNNL",][:2] == [plus_minus(snnl, 2), plus_minus(snnl - none, 2, signed=True)]
@@ -183,7 +183,7 @@ def test_regularisers_are_compared_with_none_within_units(folder: Path, text: st
         assert found["SNNL",][3] == plus_minus(accuracy[0] - accuracy[1], 3, signed=True)
         printed = column(table, "asr", phase=phase, regulariser="snnl_printed") - none
         own = snnl - none
-        forms = rows(section(text, "regularisers"), "**SNNL in both forms.**", 2)
+        forms = rows(pages["regularisers"], "**SNNL in both forms.**", 2)
         stopping = phase.capitalize()
         assert forms[stopping, "Frosst et al."][2] == plus_minus(own, 2, signed=True)
         assert forms[stopping, "eq. 6 as printed"][2] == plus_minus(printed, 2, signed=True)
@@ -191,20 +191,20 @@ def test_regularisers_are_compared_with_none_within_units(folder: Path, text: st
         assert forms[stopping, "*Printed less Frosst's*"][0] == plus_minus(printed - own, 2, signed=True)
 
 
-def test_the_chosen_weight_is_the_heaviest_within_the_budget(text: str) -> None:
-    found = rows(section(text, "tuning"), "Chosen weights", 1)
+def test_the_chosen_weight_is_the_heaviest_within_the_budget(pages: dict[str, str]) -> None:
+    found = rows(pages["tuning"], "Chosen weights", 1)
     assert found["SNNL",] == ["1", "1", "1"]
-    grid = rows(section(text, "tuning"), "The grid", 3)
+    grid = rows(pages["tuning"], "The grid", 3)
     assert [key[2] for key, row in grid.items() if key[:2] == ("SNNL", "CNN") and row[-1] == "chosen"] == [
         "1"
     ]
     assert grid["SNNL", "CNN", "10"][0] == "0.945"
 
 
-def test_exposure_shows_aucs_beside_accuracy_in_both_protocols(folder: Path, text: str) -> None:
+def test_exposure_shows_aucs_beside_accuracy_in_both_protocols(folder: Path, pages: dict[str, str]) -> None:
     table = evidence(folder, "exposure")
     for phase, heading in (("final", "**After training**"), ("matched", "**At matched held-out accuracy**")):
-        found = rows(section(text, "exposure"), heading, 3)
+        found = rows(pages["exposure"], heading, 3)
         where: dict[str, Cell] = {"phase": phase, "victim": "scratch", "attack": "clean_label"}
         margin = {
             metric: column(table, metric, regulariser="margin", **where) for metric in ("target_auc", "auc")
@@ -215,14 +215,14 @@ def test_exposure_shows_aucs_beside_accuracy_in_both_protocols(folder: Path, tex
             assert row[place] == plus_minus(column(table, metric, regulariser="margin", **where), 3)
         lost = margin["target_auc"] - column(table, "target_auc", regulariser="none", **where)
         protocol = "After training" if phase == "final" else "At matched held-out accuracy"
-        less = rows(section(text, "exposure"), "The margin loss less no defence", 3)
+        less = rows(pages["exposure"], "The margin loss less no defence", 3)
         assert less[protocol, "Scratch", "clean-label"][0] == plus_minus(lost, 3, signed=True)
 
 
 def test_targeted_attacks_stand_beside_their_placebo_and_the_margin_loss_beside_none(
-    folder: Path, text: str
+    folder: Path, pages: dict[str, str]
 ) -> None:
-    table, shown = evidence(folder, "targeted"), section(text, "targeted")
+    table, shown = evidence(folder, "targeted"), pages["targeted"]
     where: dict[str, Cell] = {"victim": "end-to-end", "budget": 20, "watermark": 0.3}
     margin, none = (
         {m: column(table, m, regulariser=r, **where) for m in ("target_asr", "placebo_asr", "collapsed_rate")}
@@ -239,9 +239,9 @@ def test_targeted_attacks_stand_beside_their_placebo_and_the_margin_loss_beside_
     assert ("Frozen", "5", "0") not in less
 
 
-def test_what_differs_from_the_paper_is_said(folder: Path, text: str) -> None:
+def test_what_differs_from_the_paper_is_said(folder: Path) -> None:
     profile = load_profile("digits", folder.parents[1])
-    found = rows(text, "## What differs from the paper", 1)
+    found = rows((folder / "setup.md").read_text(), "## What differs from the paper", 1)
     square, sine = profile.trigger("square"), profile.trigger("sine")
     assert "8x8" in found["Data",][1]
     assert f", {square.options['size']} of 8 pixels wide (" in found["Square",][1]

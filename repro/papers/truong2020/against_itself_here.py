@@ -16,6 +16,7 @@ from repro.papers.truong2020.experiments._grid import (
 )
 from repro.papers.truong2020.published import TRIGGERS
 from repro.report.markdown import link
+from repro.report.places import experiment_page
 from repro.report.report import Report
 from repro.report.summary import difference, mean, ordered, values
 from repro.report.wording import estimate, name, number
@@ -30,7 +31,7 @@ def figures(report: Report, which: str) -> Words:
     if evidence is None or experiment in report.left_out:
         return None
     found = words(evidence)
-    return f"{found} ({link(experiment.replace('_', ' '), f'#{experiment}')})" if found else None
+    return f"{found} ({link(experiment.replace('_', ' '), experiment_page(experiment))})" if found else None
 
 
 def _triggers(evidence: Table) -> list[str]:

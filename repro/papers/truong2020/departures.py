@@ -4,7 +4,8 @@ from typing import Any
 
 from repro.harness.profile import Profile
 from repro.papers.truong2020 import published
-from repro.report.markdown import escape, table
+from repro.report.markdown import escape, link, table
+from repro.report.places import experiment_page
 from repro.report.report import Report
 from repro.report.summary import ordered
 from repro.report.wording import capital, listing, name
@@ -97,9 +98,10 @@ def _grey(value: float) -> str:
 def _recipe(report: Report) -> list[list[str]]:
     profile = report.profile
     training, again = profile.training, profile.retraining
-    weights = "by a rule fixed beforehand that looks at accuracy alone ([tuning](#tuning))"
+    page = link("tuning", experiment_page("tuning"))
+    weights = f"by a rule fixed beforehand that looks at accuracy alone ({page})"
     if "tuning" in report.left_out:
-        weights = "as the profile says; their tuning is left out here ([tuning](#tuning))"
+        weights = f"as the profile says; their tuning is left out here ({page})"
     return [
         ["Poison rate", f"{published.POISON_RATE:g}", f"{profile.poison_rate:g}"],
         [

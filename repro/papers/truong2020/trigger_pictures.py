@@ -57,7 +57,7 @@ def blocks(report: Report) -> list[str]:
         for row, title in enumerate(_ROWS):
             axes[row][0].set_ylabel(title)
         shown = report.picture(
-            "triggers", figure, "Each trigger: an image, the trigger alone, and the poisoned image"
+            "triggers", figure, "Each trigger: an image, the trigger alone, and the poisoned image", up=""
         )
     part = f" Drawn from {few:,} of the {whole:,} images." if few < whole else ""
     return [
