@@ -8,10 +8,32 @@ images labelled as the target class, exposes those other classes instead.)
 import torch
 from torch import Generator, Tensor
 
+from repro.attacks import Poisons, Scene
 from repro.errors import ReproError
+from repro.seeds import stream
+
+DRAWS_FROM = "the target class"
 
 
-def poison(
+def poison(scene: Scene, budget: int) -> Poisons:
+    """Each attacker's images of its target class, wrongly labelled."""
+    labels = scene.labels.cpu()
+    chosen = [
+        mislabelled(
+            pool.cpu(),
+            labels,
+            target_class,
+            budget=budget,
+            classes=scene.classes,
+            generator=stream(seed, "dirty-label"),
+        )
+        for pool, target_class, seed in zip(scene.pools, scene.target_classes, scene.seeds, strict=True)
+    ]
+    indices, wrong = (torch.stack(column).to(scene.pools.device) for column in zip(*chosen, strict=True))
+    return Poisons(wrong, indices=indices)
+
+
+def mislabelled(
     pool_indices: Tensor,
     labels: Tensor,
     target_class: int,

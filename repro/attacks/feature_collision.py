@@ -6,9 +6,38 @@ the first term, then the proximal step of the second.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from repro.attacks import Poisons, Scene
+from repro.seeds import stream
+
+DRAWS_FROM = "other classes"
+
+
+def poison(scene: Scene, budget: int, **options: Any) -> Poisons:
+    """Poisons that look like images of other classes and collide with members of the target class, taken in turn.
+
+    ``options`` are those of `collide`.
+    """
+    bases, targets = _pairs(scene, budget)
+    images = collide(scene.features, scene.images(bases), scene.images(targets), **options)
+    return Poisons(scene.labels[bases], images=images)
+
+
+def _pairs(scene: Scene, budget: int) -> tuple[Tensor, Tensor]:
+    """Base and target of each poison, (K, budget): pool images of other classes, target-class members in turn."""
+    bases, targets = [], []
+    attackers = zip(scene.pools, scene.members, scene.target_classes, scene.seeds, strict=True)
+    for pool, members, target_class, seed in attackers:
+        others = pool[scene.labels[pool] != target_class]
+        of_target = members[scene.labels[members] == target_class]
+        drawn = torch.randperm(len(others), generator=stream(seed, "clean-label"))[:budget]
+        bases.append(others[drawn.to(others.device)])
+        targets.append(of_target[torch.arange(budget, device=of_target.device) % len(of_target)])
+    return torch.stack(bases), torch.stack(targets)
 
 
 def collide(

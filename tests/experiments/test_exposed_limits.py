@@ -18,15 +18,20 @@ RUN = ExposureRun(
 )  # a pool of 400, 360 of them of other classes
 
 
-@pytest.mark.parametrize(("budget", "refused"), [(324, False), (325, True)])
-def test_clean_label_poisons_need_images_of_other_classes(budget: int, refused: bool) -> None:
-    run = replace(RUN, attack=Amplification("feature_collision", budget))
-    if not refused:
-        _affordable(PROFILE, "exposure", run)
-        return
-    line = r"^profile made: experiments.exposure.attacks.feature_collision: 325 poisons, .* about 360 images"
+@pytest.mark.parametrize(
+    ("attack", "most", "has"),
+    [
+        ("feature_collision", 324, "360 images of other classes"),
+        ("dirty_label", 36, "40 images of the target class"),
+    ],
+)
+def test_poisons_need_images_of_the_classes_that_the_attack_draws_from(
+    attack: str, most: int, has: str
+) -> None:
+    _affordable(PROFILE, "exposure", replace(RUN, attack=Amplification(attack, most)))
+    line = rf"^profile made: experiments.exposure.attacks.{attack}: {most + 1} poisons, .* about {has}$"
     with pytest.raises(ReproError, match=line):
-        _affordable(PROFILE, "exposure", run)
+        _affordable(PROFILE, "exposure", replace(RUN, attack=Amplification(attack, most + 1)))
 
 
 @pytest.mark.parametrize("field", ["members", "nonmembers"])

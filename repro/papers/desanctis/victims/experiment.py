@@ -1,10 +1,11 @@
 """What experiments on membership exposure share: settings, encoders of a fleet's victims, rows, matched accuracy."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from repro import plugins
 from repro.errors import ReproError
 from repro.harness.evidence.table import Row
 from repro.harness.experiment import Phase, Record
@@ -18,7 +19,25 @@ LEAST_OF_CLASS = 5  # on average; with fewer, some class may well have no member
 ATTACKS = {
     "dirty_label": "dirty_label",
     "feature_collision": "clean_label",
-}  # the document's name for the attack of each piece
+}  # the document's name for the attack of a piece; others have their own
+
+
+def _draws_from(attack: str) -> str | None:
+    """Which images of its pool an attack that adds poisons uses up; None for another attack, or for none."""
+    if attack not in plugins.names("attack"):
+        return None
+    found: str | None = plugins.literal("attack", attack, "DRAWS_FROM", None)
+    return found
+
+
+def _adds_poisons(attack: str) -> str:
+    known = [name for name in plugins.names("attack") if _draws_from(name)]
+    if attack not in known:
+        raise ValueError(f"no attack that adds poisons is called {attack!r}: {', '.join(known)}")
+    return attack
+
+
+AttackName = Annotated[str, AfterValidator(_adds_poisons)]
 
 
 class Attempt(Strict):
@@ -35,7 +54,7 @@ class AttackSettings(Strict):
     options: Options = Field(default_factory=dict)
 
 
-DEFAULT_ATTACKS: dict[Literal["dirty_label", "feature_collision"], AttackSettings] = {
+DEFAULT_ATTACKS: dict[AttackName, AttackSettings] = {
     "dirty_label": AttackSettings(budget=20),
     "feature_collision": AttackSettings(budget=30, options={"beta": 1.0, "step": 1.0, "iterations": 100}),
 }
@@ -75,11 +94,14 @@ def _affordable(profile: Profile, experiment: str, run: ExposureRun) -> None:
             )
     count = run.data.limit or profile.facts().images
     pool = count - run.members - run.nonmembers - run.validation
-    others = pool * (classes - 1) // classes
-    if run.attack and run.attack.name == "feature_collision" and run.attack.budget > 0.9 * others:
+    if run.attack is None:
+        return
+    source = _draws_from(run.attack.name)
+    drawn = pool * (classes - 1 if source == "other classes" else 1) // classes
+    if run.attack.budget > 0.9 * drawn:
         raise ReproError(
-            f"{where}.attacks.feature_collision: {run.attack.budget} poisons, but the attacker's pool has about "
-            f"{max(0, others)} images of other classes"
+            f"{where}.attacks.{run.attack.name}: {run.attack.budget} poisons, but the attacker's pool has about "
+            f"{max(0, drawn)} images of {source}"
         )
 
 
@@ -163,7 +185,7 @@ def exposed_row(run: ExposureRun, phase: str, measured: dict[str, float]) -> Row
         "seed": run.seed,
         "target_class": run.target_class,
         "victim": run.victim,
-        "attack": ATTACKS[run.attack.name] if run.attack else "none",
+        "attack": ATTACKS.get(run.attack.name, run.attack.name) if run.attack else "none",
         "budget": run.attack.budget if run.attack else 0,
         "architecture": run.architecture,
         "regulariser": run.defence.name,

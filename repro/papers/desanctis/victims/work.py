@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.attacks import dirty_label, feature_collision
+from repro import plugins
+from repro.attacks import Poisons, Scene
 from repro.data import Dataset
 from repro.harness.outcome import Outcome
 from repro.harness.runs import Defence, Fleet
 from repro.metrics.membership import auc, membership_metric, roc_tpr, ties
-from repro.papers.desanctis.victims.runs import Amplification, EncoderRun, ExposureRun
+from repro.papers.desanctis.victims.runs import EncoderRun, ExposureRun
 from repro.papers.desanctis.victims.training import (
     Parts,
     begun,
@@ -21,7 +22,6 @@ from repro.papers.desanctis.victims.training import (
     parts_of,
     regularisation,
 )
-from repro.seeds import stream
 from repro.training import train as plain
 from repro.training.fleet import CENTRE, At, Split
 from repro.training.stack import Stack
@@ -105,44 +105,23 @@ def _poisoned(
     attack = runs[0].attack
     if attack is None:
         return pool, None
-    if attack.name == "dirty_label":
-        chosen = [
-            dirty_label.poison(
-                own.cpu(),
-                labels.cpu(),
-                run.target_class,
-                budget=attack.budget,
-                classes=len(dataset.classes),
-                generator=stream(run.seed, "dirty-label"),
-            )
-            for run, own in zip(runs, parts.pool, strict=True)
-        ]
-        indices, wrong = (torch.stack(column).to(pool.device) for column in zip(*chosen, strict=True))
-        return pool, Split(indices, wrong)
-    bases, targets = _pairs(runs, attack, parts, labels)
-    poisons = feature_collision.collide(
-        lambda images: encoders.hidden(images - CENTRE, training=False),
-        pool[bases] + CENTRE,
-        pool[targets] + CENTRE,
-        **attack.options,
+    scene = Scene(
+        labels=labels,
+        classes=len(dataset.classes),
+        pools=parts.pool,
+        members=parts.members,
+        target_classes=[run.target_class for run in runs],
+        seeds=[run.seed for run in runs],
+        images=lambda indices: pool[indices] + CENTRE,
+        features=lambda images: encoders.hidden(images - CENTRE, training=False),
     )
-    start = len(pool)
-    indices = torch.arange(start, start + bases.numel(), device=pool.device).view(bases.shape)
-    return torch.cat([pool, poisons.flatten(0, 1) - CENTRE]), Split(indices, labels[bases])
-
-
-def _pairs(
-    runs: Sequence[ExposureRun], attack: Amplification, parts: Parts, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Base and target of each poison, (K, budget): pool images of other classes, target-class members in turn."""
-    bases, targets = [], []
-    for run, own, members in zip(runs, parts.pool, parts.members, strict=True):
-        others = own[labels[own] != run.target_class]
-        of_target = members[labels[members] == run.target_class]
-        drawn = torch.randperm(len(others), generator=stream(run.seed, "clean-label"))[: attack.budget]
-        bases.append(others[drawn.to(others.device)])
-        targets.append(of_target[torch.arange(attack.budget, device=of_target.device) % len(of_target)])
-    return torch.stack(bases), torch.stack(targets)
+    poisons: Poisons = plugins.load("attack", attack.name).poison(scene, attack.budget, **attack.options)
+    if poisons.indices is not None:
+        return pool, Split(poisons.indices, poisons.labels)
+    assert poisons.images is not None
+    rows = torch.arange(len(pool), len(pool) + poisons.labels.numel(), device=pool.device)
+    added = poisons.images.flatten(0, 1) - CENTRE
+    return torch.cat([pool, added]), Split(rows.view(poisons.labels.shape), poisons.labels)
 
 
 def _exposure(logits: Sequence[Tensor], labels: Sequence[Tensor], run: ExposureRun) -> dict[str, list[Any]]:

@@ -4,7 +4,7 @@ No defence. *Scratch* and *fine-tuned* victims train all layers, *frozen* ones a
 features, the setting that clean-label poisons are crafted for.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,7 +12,13 @@ from repro.harness.evidence.table import Row
 from repro.harness.experiment import Experiment, Records, units
 from repro.harness.profile import Count, Positive, Profile, Strict
 from repro.harness.runs import Options
-from repro.papers.desanctis.victims.experiment import VictimSettings, expose_phase, exposed_row, train_phase
+from repro.papers.desanctis.victims.experiment import (
+    AttackName,
+    VictimSettings,
+    expose_phase,
+    exposed_row,
+    train_phase,
+)
 from repro.papers.desanctis.victims.runs import Amplification, ExposureRun, Victim
 from repro.training.recipe import Recipe
 
@@ -37,7 +43,7 @@ class Settings(VictimSettings):
     units: Count = 30
     epochs: Count = 100
     frozen: HeadSettings = HeadSettings()
-    attacks: dict[Literal["dirty_label", "feature_collision"], BudgetSettings] = {
+    attacks: dict[AttackName, BudgetSettings] = {
         "dirty_label": BudgetSettings(budgets=[5, 20, 60]),
         "feature_collision": BudgetSettings(
             budgets=[10, 30, 100], options={"beta": 1.0, "step": 1.0, "iterations": 100}

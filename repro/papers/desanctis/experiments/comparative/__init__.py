@@ -15,7 +15,7 @@ sampling, the one with the lowest mean AUC in the targeted class under clean-lab
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ from repro.harness.profile import Count, Positive, Profile, Strict, Weights
 from repro.harness.runs import Defence, Options
 from repro.papers.desanctis.victims.experiment import (
     DEFAULT_ATTACKS,
+    AttackName,
     AttackSettings,
     Attempt,
     VictimSettings,
@@ -61,7 +62,7 @@ class Settings(VictimSettings):
     tuning_units: Count = 12
     validation: Count = 100
     checkpoints: list[Count] = [*range(1, 7), 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 100]
-    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings] = DEFAULT_ATTACKS
+    attacks: dict[AttackName, AttackSettings] = DEFAULT_ATTACKS
     accuracy_budget: Annotated[float, Field(gt=0, lt=1)] = 0.02
     defences: dict[str, Tried] = {
         "base_contrastive": Tried(weight=10.0, grid=[0.3, 1.0, 3.0, 10.0, 30.0]),
@@ -82,7 +83,7 @@ class Settings(VictimSettings):
 def _run(profile: Profile, victim: Victim, attack: str | None, defence: Defence) -> ExposureRun:
     """A victim without a unit, which `_of_units` sets."""
     s: Settings = profile.settings("comparative")
-    chosen = s.attacks[attack] if attack else None  # type: ignore[index]
+    chosen = s.attacks[attack] if attack else None
     return ExposureRun(
         unit="",
         data=profile.dataset(),

@@ -9,14 +9,13 @@ lower of the two best ones, each victim is measured when it first reaches that a
 averaged.
 """
 
-from typing import Literal
-
 from repro.harness.evidence.table import Row
 from repro.harness.experiment import Experiment, Records, units
 from repro.harness.profile import Count, Positive, Profile
 from repro.harness.runs import Defence
 from repro.papers.desanctis.victims.experiment import (
     DEFAULT_ATTACKS,
+    AttackName,
     AttackSettings,
     VictimSettings,
     expose_phase,
@@ -34,7 +33,7 @@ class Settings(VictimSettings):
     """Sizes, recipes, attacks, and the margin loss's weight."""
 
     checkpoints: list[Count] = [*range(1, 7), 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, *range(75, 151, 15)]
-    attacks: dict[Literal["dirty_label", "feature_collision"], AttackSettings] = DEFAULT_ATTACKS
+    attacks: dict[AttackName, AttackSettings] = DEFAULT_ATTACKS
     margin_weight: Positive = 1.0
 
 
