@@ -98,7 +98,7 @@ def samples(run: ExposureRun, encoders: Stack, dataset: Dataset, k: int) -> tupl
     own = own_parts(run.seed, run.validation)
     parts = [(images[own.members], labels[own.members])]
     if run.attack and run.attack.name == "dirty_label":
-        chosen, wrong = dirty_label.poison(
+        chosen, wrong = dirty_label.mislabelled(
             own.pool,
             labels,
             run.target_class,
