@@ -50,7 +50,7 @@ def _section(heading: str, lines: Lines) -> str:
 
 
 def verdict_table(root: Path, profile_name: str) -> str:
-    """``reports/<profile>/verdicts.json`` as a table, a line a claim, and a line that counts the verdicts."""
+    """``reports/<profile>/verdicts.json`` as a table, one line per claim, and a line that counts the verdicts."""
     path = root / "reports" / profile_name / "verdicts.json"
     try:
         verdicts = json.loads(path.read_text(encoding="utf-8"))

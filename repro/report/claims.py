@@ -199,4 +199,4 @@ def _not_measured(group: Sequence[Judged]) -> list[str]:
     if not rows:
         return []
     header = ["Claim", "Where", "Verdict", "What is missing, or why not"]
-    return ["### Claims that are not measured here", table(header, rows, left=4)]
+    return ["### Not measured here, or not applicable", table(header, rows, left=4)]

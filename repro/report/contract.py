@@ -45,8 +45,8 @@ def blocks(columns: Mapping[str, tuple[str, ...]]) -> list[str]:
             [
                 "`<profile>/README.md`, and behind it `claims.md`, `setup.md`, `experiments/<experiment>.md` and "
                 "`figures/`: the report, for people.",
-                "`<profile>/verdicts.json`: a list of objects, one a claim, for programs.",
-                "`<profile>/evidence/<experiment>.csv`: a row a run and phase, UTF-8, comma-separated, one header "
+                "`<profile>/verdicts.json`: a list of objects, one per claim, for programs.",
+                "`<profile>/evidence/<experiment>.csv`: one row per run and phase, UTF-8, comma-separated, one header "
                 "line. Rates, accuracies and AUCs are fractions from 0 to 1; floats are written so that they read back "
                 "equal; `true` and `false`; an empty cell is no value.",
                 "`<profile>/evidence/<experiment>.fingerprint.json`: the code, parameters and data that made the "
