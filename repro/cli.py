@@ -39,7 +39,7 @@ def main() -> None:
         if ending.code != _INTERRUPTED:
             raise
         _leave_at_once(
-            "interrupted; finished models are kept, the same command goes on from them", _INTERRUPTED
+            "interrupted; finished models are kept, the same command continues from them", _INTERRUPTED
         )
 
 

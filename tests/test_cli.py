@@ -238,7 +238,7 @@ def test_interruption_says_how_to_go_on(project: Path) -> None:
     )
     assert done.returncode == 130
     assert done.stderr.strip() == (
-        "repro: interrupted; finished models are kept, the same command goes on from them"
+        "repro: interrupted; finished models are kept, the same command continues from them"
     )
 
 

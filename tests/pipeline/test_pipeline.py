@@ -182,7 +182,7 @@ def test_an_interrupted_run_keeps_finished_models_and_says_how_to_go_on(project:
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
-    assert "interrupted; finished models are kept, the same command goes on from them" in output
+    assert "interrupted; finished models are kept, the same command continues from them" in output
     assert "Traceback" not in output
     wait_for_end(project)
     status, output = project.run("repro", "run", "exposure", "--profile", "tiny")

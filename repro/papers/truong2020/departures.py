@@ -124,14 +124,14 @@ def _recipe(report: Report) -> list[list[str]]:
         ],
         [
             "Repetitions",
-            "one run a poison class (section 4.1), ten in 4.3; no intervals",
+            "one run per poison class (section 4.1), ten in 4.3; no intervals",
             f"{_units(report)} independent units (partition seed, poison class); 95 % intervals, and the judge's",
         ],
     ]
 
 
 def _options(profile: Profile) -> list[list[str]]:
-    """The training engine's own options, an architecture or more a line."""
+    """The training engine's own options, one line for the architectures that share them."""
     alike: dict[str, list[str]] = {}
     for architecture in profile.architectures:
         if options := profile.training.options.get(architecture):
