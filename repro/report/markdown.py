@@ -34,17 +34,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
 
     Raises ValueError when a row has not as many cells as the header, or a cell an unescaped bar.
     """
-    from tabulate import tabulate
-
-    lines = [list(header), *map(list, rows)]
+    lines = [list(header), ["---" if i < left else "--:" for i in range(len(header))], *map(list, rows)]
     for line in lines:
         if len(line) != len(header):
             raise ValueError(f"row of {len(line)} cells in a table of {len(header)}: {line}")
         if any("|" in c.replace("\\|", "") or "\n" in c for c in line):
             raise ValueError(f"a cell breaks the table: {line}")
-    aligned = ["left" if i < left else "right" for i in range(len(header))]
-    text: str = tabulate(lines[1:], header, "pipe", colalign=aligned, disable_numparse=True)
-    return text
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def details(summary: str, *blocks: str) -> str:

@@ -116,7 +116,7 @@ def test_a_table_has_figures_beside_or_is_pending(tmp_path: Path) -> None:
     [
         (
             ENTRY + PARTS + "    colour: red\n",
-            ": claim made-01: colour: Extra inputs are not permitted (known: id, paper, inventory, title, "
+            ": claim made-01: colour: Extra inputs are not permitted (known: id, paper, reference, inventory, title, "
             "text, where, kind, published, headline, parts, beside, pending)",
         ),
         (

@@ -15,7 +15,7 @@ from repro.harness.evidence.store import Store
 HOLDER = """
 import sys
 from pathlib import Path
-from repro.evidence.store import Store
+from repro.harness.evidence.store import Store
 with Store(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.readline()

@@ -69,7 +69,9 @@ def using(noise: float, form: str, weight: float) -> Callable[[Any], Any]:
         changed = settings.model_copy(
             update={"defences": weights, "strongest": best, "accuracy_budget": 0.02}
         )
-        return profile.model_copy(update={"experiments": profile.experiments | {"comparative": changed}})
+        return profile.model_copy(
+            update={"experiments": profile.experiments | {"comparative": changed.model_dump()}}
+        )
 
     return change
 

@@ -197,7 +197,7 @@ def test_every_table_has_even_columns_and_a_ruler(written: Path, name: str) -> N
     assert len(tables) >= 3
     for block in tables:
         assert {len(line) for line in block} == {len(block[0])}, block[0]
-        assert all(re.fullmatch(":-+|-+:", cell) for cell in block[1]), block[:2]
+        assert all(re.fullmatch(" (---|--:) ", cell) for cell in block[1]), block[:2]
         assert len(block) > 2, f"an empty table: {block[0]}"
 
 

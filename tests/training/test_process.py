@@ -26,7 +26,7 @@ def test_freed_memory_is_kept() -> None:
     """In a process of its own; the one without is forked off before, as what it frees changes glibc's thresholds."""
     code = """
 import os, psutil
-from repro.training.process import keep_freed_memory
+from repro.harness.process import keep_freed_memory
 def kept():
     before = psutil.Process().memory_info().rss
     blocks = [b"x" * 2**24 for _ in range(6)]
