@@ -122,7 +122,7 @@ def test_another_meaning_is_named_by_run_field_and_values_and_stays_stale(projec
     status, output = attest(project)
     assert status == 1, output
     assert re.search(r"^different: poison_rate train r\w{15}: \S+ \S+ -> \S+$", output, re.MULTILINE), output
-    assert "poison_rate: repro.harness.task:begin_worker changed, and no witness executed it" in output
+    assert "repro.harness.task:begin_worker changed, and no witness executed it (poison_rate); " in output
     assert "poison_rate: stays stale" in output
     assert evidence_line(project).startswith(f"{EVIDENCE}/poison_rate.csv: stale: code changed")
     assert not (project.root / EVIDENCE / "poison_rate.attested.json").exists()

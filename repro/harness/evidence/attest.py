@@ -142,6 +142,7 @@ def _attest_group(
     for line in lines[:_SHOWN]:
         say(f"different: {line}")
     good = True
+    of: dict[str, list[str]] = {}  # experiments by definition that nothing proved
     for stale in group:
         changed, other, lacking = _judge(root, profile, stale, before, after)
         lines += other
@@ -149,11 +150,8 @@ def _attest_group(
             say(f"different: {line}")
         reasons = {name: accepted[name] for name in sorted(lacking & accepted.keys())}
         unproved = sorted(lacking - accepted.keys())
-        for name in unproved[:_SHOWN]:
-            say(
-                f"{stale.experiment}: {name} changed, and no witness executed it; `dvc repro` makes the evidence anew, "
-                f"or --accept '{name}=REASON'"
-            )
+        for name in unproved:
+            of.setdefault(name, []).append(stale.experiment)
         if lines or unproved:
             more = f", {len(lines)} differences" if lines else f", {len(unproved)} definitions not executed"
             say(f"{stale.experiment}: stays stale{more}")
@@ -169,6 +167,12 @@ def _attest_group(
         )
         why = "".join(f"; {name} accepted: {reason}" for name, reason in reasons.items())
         say(f"{stale.experiment}: attested, {len(_names(changed))} definitions changed{why}")
+    for name, experiments in sorted(of.items()):
+        more = f" and {len(experiments) - _SHOWN} more" if len(experiments) > _SHOWN else ""
+        say(
+            f"{name} changed, and no witness executed it ({', '.join(experiments[:_SHOWN])}{more}); `dvc repro` makes the "
+            f"evidence anew, or --accept '{name}=REASON'"
+        )
     return good
 
 
