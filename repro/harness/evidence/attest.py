@@ -170,8 +170,8 @@ def _attest_group(
     for name, experiments in sorted(of.items()):
         more = f" and {len(experiments) - _SHOWN} more" if len(experiments) > _SHOWN else ""
         say(
-            f"{name} changed, and no witness executed it ({', '.join(experiments[:_SHOWN])}{more}); `dvc repro` makes the "
-            f"evidence anew, or --accept '{name}=REASON'"
+            f"{name} changed, and no witness executed it ({', '.join(experiments[:_SHOWN])}{more}); `dvc repro` makes "
+            f"the evidence anew, or --accept '{name}=REASON'"
         )
     return good
 
