@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 from tiny_project import Project
 
-from repro.harness.doctor import RWLOCK, rwlock_damaged
+from repro.harness.doctor import RWLOCK, lock_file, rwlock_damaged
 
 pytestmark = pytest.mark.slow
 
@@ -142,6 +142,9 @@ def mend(project: Project) -> None:
     """Do what the README says where DVC was killed while it wrote a file of its own, and in that case alone."""
     if rwlock_damaged(project.root):
         (project.root / RWLOCK).unlink()
+    lock = project.root / "dvc.lock"
+    if lock_file(lock).startswith("damaged"):
+        lock.unlink()
 
 
 def test_killed_at_random_moments_it_resumes_to_the_same_evidence(
