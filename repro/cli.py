@@ -271,6 +271,16 @@ def witness(
     train_witnesses(ROOT, _profile_name(profile), runs, out)
 
 
+@app.command()
+def new(paper: Annotated[str, typer.Argument(help="Its name: small letters, digits, underscores.")]) -> None:
+    """Write a small working paper of your own to papers/PAPER, to be changed."""
+    from repro.new import write_paper
+
+    for path in write_paper(ROOT, paper):
+        print(f"{path}: written")
+    print(f"papers/{paper}/README.md says what to type next")
+
+
 @app.command("slice")
 def slice_(
     whole: Annotated[str, typer.Argument(metavar="PROFILE", help="The profile to take a slice of.")],

@@ -136,6 +136,11 @@ class Profile(Strict):
     leaves_out: dict[str, str] = {}
     papers: Names | None = None
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """By experiment that the profile leaves out, of the papers that it is about, the reason."""
+        return {name: reason for name, reason in self.leaves_out.items() if reason != OTHER_PAPER}
+
     def dataset(self) -> Data:
         """The data every run uses."""
         return self._once("data", lambda: Data(self.data.name, self.data.limit, self.data.options))
