@@ -70,6 +70,13 @@ def roots() -> tuple[Root, ...]:
     return (Root("repro", ROOT, is_paper=False), *_papers(os.getcwd()))
 
 
+def forget() -> None:
+    """Look for papers anew: one has been written."""
+    _papers.cache_clear()
+    _pieces.cache_clear()
+    importlib.invalidate_caches()
+
+
 @cache
 def _papers(project: str) -> tuple[Root, ...]:
     """The papers of a project's own, then the installed ones; the project's modules can be imported afterwards."""

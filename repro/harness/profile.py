@@ -333,10 +333,10 @@ def _of_papers(profile: Profile, where: str) -> Profile:
     others = {
         name: OTHER_PAPER
         for name in plugins.names("experiment")
-        if name not in profile.experiments
-        and plugins.load("experiment", name).EXPERIMENT.paper not in (profile.papers or ())
+        if plugins.load("experiment", name).EXPERIMENT.paper not in (profile.papers or ())
     }
-    return profile.model_copy(update={"leaves_out": others | profile.leaves_out})
+    kept = {name: own for name, own in profile.experiments.items() if name not in others}
+    return profile.model_copy(update={"experiments": kept, "leaves_out": profile.leaves_out | others})
 
 
 def _with_unnamed(profile: Profile) -> Profile:

@@ -3,6 +3,7 @@
 In a template, and in its path below ``templates``, ``PAPER`` stands for the paper's name.
 """
 
+import keyword
 import re
 import shutil
 import tempfile
@@ -55,6 +56,7 @@ def write_paper(root: Path, name: str) -> list[Path]:
                 f"{papers / name}: cannot write ({error.strerror}); nothing was changed"
             ) from None
         raise
+    plugins.forget()
     return written
 
 
@@ -68,6 +70,8 @@ def _check(root: Path, name: str) -> None:
         raise ReproError(
             f"{name!r}: a name of small letters, digits and underscores is wanted, a letter first"
         )
+    if keyword.iskeyword(name):
+        raise ReproError(f"{name!r}: a word of Python's cannot be a name")
     folder = root / "papers" / name
     taken = {
         f"papers/{name}": folder.exists() or name in plugins.names("paper"),
