@@ -191,8 +191,8 @@ def test_a_plain_table_tells_the_values_of_a_grid_apart(project: Make) -> None:
     write_table(root / "reports" / "digits" / "evidence" / "novelty.csv", table(rows))
     write_report(root, "digits")
     section = (root / "reports" / "digits" / "experiments" / "novelty.md").read_text()
-    assert re.search(r"\| 0\.2 \| 0\.250\s±", section)
-    assert re.search(r"\| 0\.5 \| 0\.550\s±", section)
+    assert re.search(r"\|\s*0\.2\s*\|\s*0\.250\s±", section)
+    assert re.search(r"\|\s*0\.5\s*\|\s*0\.550\s±", section)
 
 
 def lines_of_tables(text: str) -> Iterator[list[list[str]]]:
