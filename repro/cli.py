@@ -19,7 +19,8 @@ app = typer.Typer(
 )
 
 Profiled = Annotated[
-    str | None, typer.Option("--profile", "-p", help="A profile; that of params.yaml when left out.")
+    str | None,
+    typer.Option("--profile", "-p", help="A profile, or its file; that of params.yaml when left out."),
 ]
 ROOT = Path()
 _INTERRUPTED = 128 + signal.SIGINT
@@ -56,8 +57,10 @@ def _say(line: str) -> None:
 
 
 def _profile_name(profile: str | None) -> str:
-    from repro.harness.profile import load_parameters
+    from repro.harness.profile import give, load_parameters
 
+    if profile and (profile.endswith((".yaml", ".yml")) or Path(profile).name != profile):
+        return give(Path(profile))
     return profile or load_parameters(ROOT).profile
 
 
@@ -266,6 +269,16 @@ def witness(
 
     end_with(psutil.Process(os.getppid()))
     train_witnesses(ROOT, _profile_name(profile), runs, out)
+
+
+@app.command()
+def new(paper: Annotated[str, typer.Argument(help="Its name: small letters, digits, underscores.")]) -> None:
+    """Write a small working paper of your own to papers/PAPER, to be changed."""
+    from repro.new import write_paper
+
+    for path in write_paper(ROOT, paper):
+        print(f"{path}: written")
+    print(f"papers/{paper}/README.md says what to type next")
 
 
 @app.command("slice")

@@ -29,7 +29,7 @@ def listing(kind: str | None) -> str:
         "engines": lambda: _pieces("engine"),
         "experiments": lambda: _pieces("experiment"),
         "claims": lambda: [(claim.id, claim.title) for claim in load_claims().values()],
-        "profiles": lambda: [(name, _profile_title(name)) for name in profiles.names()],
+        "profiles": lambda: [(name, _profile_title(file)) for name, file in profiles.files().items()],
     }
     if kind is not None and kind not in kinds:
         raise ReproError(f"unknown kind {kind!r}: there are {', '.join(kinds)}")
@@ -40,8 +40,8 @@ def _pieces(kind: str) -> Lines:
     return [(name, plugins.title(kind, name)) for name in plugins.names(kind)]
 
 
-def _profile_title(name: str) -> str:
-    return str(read_mapping(profiles.FOLDER / f"{name}.yaml").get("title", ""))
+def _profile_title(file: Path) -> str:
+    return str(read_mapping(file).get("title", ""))
 
 
 def _section(heading: str, lines: Lines) -> str:

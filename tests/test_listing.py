@@ -51,9 +51,7 @@ def test_a_new_piece_is_listed_by_itself(tmp_path: Path, monkeypatch: pytest.Mon
     (folder / "ring.py").write_text('"""A ring.\n\nMore of it."""\nimport not_there\n', encoding="utf-8")
     (folder / "_shared.py").write_text('"""Not a piece."""\n', encoding="utf-8")
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
-    plugins._files.cache_clear()
     assert listing("triggers") == "triggers\n  ring  A ring."
-    plugins._files.cache_clear()
 
 
 def test_all_kinds_in_sections() -> None:

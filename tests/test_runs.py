@@ -137,10 +137,8 @@ def test_the_engine_is_the_one_that_the_architecture_names(
     (tmp_path / "models" / "plain.py").write_text('"""Plain."""\n', encoding="utf-8")
     (tmp_path / "models" / "deep.py").write_text('"""Deep."""\nENGINE = "network"\n', encoding="utf-8")
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
-    plugins._files.cache_clear()
     assert [engine_of("plain"), engine_of("deep")] == ["stacked", "network"]
     monkeypatch.undo()
-    plugins._files.cache_clear()
 
 
 def grid_run(kind: int, seed: int) -> Run:

@@ -74,7 +74,7 @@ class Part(Data):
 class Claim(Data):
     """One assertion of a paper, or a comparison it makes; `paper`, `reference` and `inventory` come from its file."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z]+-\d{2,}$")]
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*-\d{2,}$")]
     paper: Text
     reference: Text
     inventory: Annotated[int, Field(ge=1)]
@@ -149,15 +149,22 @@ def read_paper(path: Path) -> Iterator[Claim]:
         yield checked(Claim, {**entry, **given}, f"{path}: claim {name}")
 
 
-@cache
 def load_claims(*files: Path) -> dict[str, Claim]:
     """All claims of these files, or of all papers', by id."""
+    return _load(files or tuple(plugins.claims_files()))
+
+
+@cache
+def _load(files: tuple[Path, ...]) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
-    for path in files or plugins.claims_files():
+    places: dict[str, Path] = {}
+    for path in files:
         for claim in read_paper(path):
             if claim.id in claims:
-                raise ReproError(f"{path}: claim {claim.id}: another file has this id too")
-            claims[claim.id] = claim
+                raise ReproError(
+                    f"{path}: claim {claim.id}: another file has this id too: {places[claim.id]}"
+                )
+            claims[claim.id], places[claim.id] = claim, path
     return claims
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from repro.claims.catalogue import Claim
 from repro.harness.profile import load_profile
 
 
@@ -13,6 +14,7 @@ class ProfileFacts:
 
     experiments: those it runs. paper_dataset: its dataset when it uses a paper's data and models, so that published
     levels apply. not_applicable: ids of claims it cannot test, each with the reason. dataset: the data it uses.
+    papers: those whose claims it is about, None for all.
     """
 
     name: str
@@ -20,6 +22,13 @@ class ProfileFacts:
     paper_dataset: str | None = None
     not_applicable: Mapping[str, str] = field(default_factory=dict)
     dataset: str | None = None
+    papers: frozenset[str] | None = None
+
+    def among(self, claims: Mapping[str, Claim]) -> dict[str, Claim]:
+        """Those of the claims that the profile is about."""
+        return {
+            name: claim for name, claim in claims.items() if self.papers is None or claim.paper in self.papers
+        }
 
 
 def profile_facts(root: Path, name: str) -> ProfileFacts:
@@ -31,4 +40,5 @@ def profile_facts(root: Path, name: str) -> ProfileFacts:
         paper_dataset=profile.paper_dataset,
         not_applicable=dict(profile.not_applicable),
         dataset=profile.paper_dataset or profile.data.name,
+        papers=None if profile.papers is None else frozenset(profile.papers),
     )

@@ -74,7 +74,7 @@ class Gate:
         self.profile_name = profile_name
         self.expected = read_expected(root, profile_name)
         self.facts: ProfileFacts = profile_facts(root, profile_name)
-        self.claims: dict[str, Claim] = load_claims()
+        self.claims: dict[str, Claim] = self.facts.among(load_claims())
         self.ids = tuple(dict.fromkeys((*self.claims, *self.expected)))
         self._tables: dict[str, Table] = {}
         self._staleness: dict[str, str | None] = {}

@@ -241,8 +241,9 @@ def read_tables(root: Path, facts: ProfileFacts, claims: Mapping[str, Claim]) ->
 
 
 def judge_profile(root: Path, profile_name: str) -> list[Verdict]:
-    """Verdicts on all claims of all papers from a profile's committed evidence, in the catalogue's order."""
-    facts, claims = profile_facts(root, profile_name), load_claims()
+    """Verdicts on all claims that a profile is about from its committed evidence, in the catalogue's order."""
+    facts = profile_facts(root, profile_name)
+    claims = facts.among(load_claims())
     tables = read_tables(root, facts, claims)
     return [judge(claim, tables, facts) for claim in claims.values()]
 

@@ -28,8 +28,8 @@ def announce(root: Path, profile: Profile, known: Fingerprints | None = None) ->
         lines += [f"{what}: {much}" for what, much in needs(root, profile, listed)]
     else:
         lines.append(f"all {sum(c.models for c in listed)} models are trained; nothing to train")
-    if profile.leaves_out:
-        left_out = (f"{name} ({reason})" for name, reason in profile.leaves_out.items())
+    if profile.left_out:
+        left_out = (f"{name} ({reason})" for name, reason in profile.left_out.items())
         lines.append(f"left out: {', '.join(left_out)}")
     return "\n".join(f"{profile.name}: {line}" for line in lines)
 

@@ -116,7 +116,7 @@ def _needs(root: Path, profile: Profile) -> list[tuple[str, str]]:
             else f"{cost.models} models trained"
         )
         facts.append((cost.experiment, f"{waiting}; {took}"))
-    facts += [(name, f"left out: {reason}") for name, reason in profile.leaves_out.items()]
+    facts += [(name, f"left out: {reason}") for name, reason in profile.left_out.items()]
     return facts + [(f"{what} to train", much) for what, much in needs(root, profile, listed)]
 
 

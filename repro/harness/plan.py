@@ -26,10 +26,18 @@ from repro.harness.timing import at_most, read_timings
 
 
 def _files(package: str) -> dict[str, str]:
-    """Checksums of a package's sources and data."""
-    folder = PACKAGE / package
+    """Checksums of a package's sources, and of what papers add: claims to ``claims``, everything to ``report``."""
+    found = _below(PACKAGE / package)
+    for claims in plugins.claims_files():
+        paper = claims.parent.name
+        own = {claims.name: checksum(claims)} if package == "claims" else _below(claims.parent)
+        found |= {f"{paper}/{file}": sum_ for file, sum_ in own.items()}
+    return found
+
+
+def _below(folder: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(folder)): checksum(path)
+        path.relative_to(folder).as_posix(): checksum(path)
         for path in sorted(folder.rglob("*"))
         if path.suffix in (".py", ".yaml")
     }

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from repro import plugins
 from repro.errors import ReproError
 from repro.harness import reading
+from repro.harness.checks import check_named, check_pieces
 from repro.harness.runs import Backdoor, Data, Defence, Trigger, engine_of
 from repro.reading import checked, read_mapping
 from repro.training.recipe import Recipe
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
-LEAST_IMAGES = 20  # per class: the adversarial-test set is a twentieth
 
 FOLDER = plugins.ROOT / "profiles"
+OTHER_PAPER = "of a paper that this profile is not about"
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -104,12 +105,12 @@ class Parameters(Strict):
 
 
 class Profile(Strict):
-    """One reproduction: what ``repro/profiles/<name>.yaml`` says, with the seeds of ``params.yaml``.
+    """One reproduction: what ``profiles/<name>.yaml`` says, with the seeds of ``params.yaml``.
 
     ``paper_dataset`` names the paper's dataset where the profile uses it, and the paper's models: only there published
     levels are judged. ``experiments`` has of each what differs from its defaults; one that is not named runs with
     these, unless it would train more than ``most_models`` models. An experiment has at most ``units`` units where the
-    profile does not say how many.
+    profile does not say how many. ``papers``: whose claims and experiments it is about; all papers' without it.
     """
 
     name: str
@@ -133,6 +134,12 @@ class Profile(Strict):
     most_models: Count | None = None
     experiments: dict[str, dict[str, Any]] = {}
     leaves_out: dict[str, str] = {}
+    papers: Names | None = None
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """By experiment that the profile leaves out, of the papers that it is about, the reason."""
+        return {name: reason for name, reason in self.leaves_out.items() if reason != OTHER_PAPER}
 
     def dataset(self) -> Data:
         """The data every run uses."""
@@ -265,9 +272,34 @@ def _facts(dataset: str, options: str) -> "Facts":
     return describe(dataset, json.loads(options))
 
 
+def files() -> dict[str, Path]:
+    """The file of every profile, by name: this package's, the project's, its papers', and those given by path."""
+    return reading.files([FOLDER, *plugins.profile_folders()], _given)
+
+
 def names() -> tuple[str, ...]:
     """All profiles, sorted."""
-    return reading.names(FOLDER)
+    return tuple(files())
+
+
+_given: list[Path] = []
+"""Files of profiles that `give` made known."""
+
+
+def give(path: Path) -> str:
+    """Make a file known as a profile, for this process; returns its name. ReproError if another has that name."""
+    if not path.is_file():
+        raise ReproError(f"--profile {path}: no such file")
+    if path.suffix != ".yaml" or not path.stem.isidentifier():
+        raise ReproError(f"--profile {path}: NAME.yaml is wanted, of letters, digits and underscores")
+    if path not in _given:
+        _given.append(path)
+    try:
+        files()
+    except ReproError:
+        _given.remove(path)
+        raise
+    return path.stem
 
 
 def load_parameters(root: Path) -> Parameters:
@@ -283,12 +315,28 @@ def load_profile(name: str, root: Path) -> Profile:
     """A profile, fully checked; raises ReproError with one line that names file and field."""
     if name not in names():
         raise ReproError(f"unknown profile {name!r}: there are {', '.join(names())}")
-    where = f"repro/profiles/{name}.yaml"
-    content = reading.content(FOLDER, name, where)
+    known = files()
+    where = reading.place(known[name], FOLDER)
+    content = reading.content(known, name, FOLDER)
     seeds = load_parameters(root).seeds
     profile = checked(Profile, content | {"name": name, "seeds": seeds.model_dump()}, where)
-    _check_pieces(profile, where)
+    if profile.papers is not None:
+        profile = _of_papers(profile, where)
+    check_pieces(profile, where)
     return _with_unnamed(profile)
+
+
+def _of_papers(profile: Profile, where: str) -> Profile:
+    """The profile with the experiments of all other papers left out."""
+    for paper in profile.papers or ():
+        check_named("paper", paper, f"{where}: papers")
+    others = {
+        name: OTHER_PAPER
+        for name in plugins.names("experiment")
+        if plugins.load("experiment", name).EXPERIMENT.paper not in (profile.papers or ())
+    }
+    kept = {name: own for name, own in profile.experiments.items() if name not in others}
+    return profile.model_copy(update={"experiments": kept, "leaves_out": profile.leaves_out | others})
 
 
 def _with_unnamed(profile: Profile) -> Profile:
@@ -309,93 +357,3 @@ def _with_unnamed(profile: Profile) -> Profile:
             left_out[name] = f"it takes {models:,} models, more than this profile's {profile.most_models:,}"
             del experiments[name]
     return profile.model_copy(update={"experiments": experiments, "leaves_out": left_out})
-
-
-def _check_pieces(profile: Profile, where: str) -> None:
-    """Names exist, options are known, and every trigger fits the images."""
-    _named("dataset", profile.data.name, f"{where}: data.name")
-    try:
-        dataset = profile.facts()
-    except ReproError as error:
-        raise ReproError(f"{where}: data: {error}") from None
-    if profile.data.limit and profile.data.limit > dataset.images:
-        raise ReproError(
-            f"{where}: data.limit: {profile.data.limit}, but {profile.data.name} has {dataset.images} images"
-        )
-    least = LEAST_IMAGES * len(dataset.classes)
-    if profile.data.limit and profile.data.limit < least:
-        raise ReproError(
-            f"{where}: data.limit: {profile.data.limit}, at least {least} are needed, 20 per class"
-        )
-    _check_engines(profile, where)
-    for architecture in profile.architectures:
-        for field, rates in (
-            ("training", profile.training.learning_rate),
-            ("retraining", profile.retraining.learning_rate),
-        ):
-            if architecture not in rates:
-                raise ReproError(f"{where}: {field}.learning_rate: none for architecture {architecture!r}")
-        _named("architecture", architecture, f"{where}: architectures")
-    for name, settings in profile.triggers.items():
-        field = f"{where}: triggers.{name}"
-        _named("trigger", name, field)
-        piece = plugins.load("trigger", name)
-        _known(settings.options, piece.OPTIONS, field)
-        try:
-            piece.check(dataset.shape, **(piece.OPTIONS | settings.options))
-        except ReproError as error:
-            raise ReproError(f"{field}: {error}") from None
-    for name, defence in profile.defences.items():
-        _named("defence", name, f"{where}: defences")
-        _known(defence.options, plugins.options("defence", name), f"{where}: defences.{name}")
-        for architecture in profile.architectures:
-            if architecture not in defence.weight:
-                raise ReproError(f"{where}: defences.{name}.weight: none for architecture {architecture!r}")
-    for name in profile.experiments:
-        _named("experiment", name, f"{where}: experiments")
-    for name in profile.leaves_out:
-        _named("experiment", name, f"{where}: leaves_out")
-        if name in profile.experiments:
-            raise ReproError(f"{where}: leaves_out.{name}: experiments sizes it; one or the other")
-    for name in plugins.names("experiment"):
-        if name in profile.leaves_out:
-            continue
-        settings = profile.settings(name)
-        named = getattr(settings, "architecture", None)
-        if named is not None:
-            _named("architecture", named, f"{where}: experiments.{name}.architecture")
-            # An experiment without its own rate trains by the profile's recipe.
-            if not hasattr(settings, "learning_rate") and named not in profile.training.learning_rate:
-                raise ReproError(f"{where}: training.learning_rate: none for {named!r}, which {name} names")
-
-
-def _check_engines(profile: Profile, where: str) -> None:
-    """Architectures named for options or published weights exist, and their engines support these."""
-    for architecture, options in profile.training.options.items():
-        _named("architecture", architecture, f"{where}: training.options")
-        known = plugins.options("engine", engine_of(architecture))
-        _known(options, known, f"{where}: training.{architecture}")
-    for architecture, wanted in profile.pretrained.items():
-        _named("architecture", architecture, f"{where}: pretrained")
-        if wanted and engine_of(architecture) == "stacked":
-            raise ReproError(f"{where}: pretrained.{architecture}: there are no published weights")
-
-
-def _named(kind: str, name: str, field: str) -> None:
-    try:
-        plugins.module_name(kind, name)
-    except ReproError as error:
-        raise ReproError(f"{field}: {error}") from None
-
-
-def _known(given: dict[str, Any], options: dict[str, Any], field: str) -> None:
-    for option, value in given.items():
-        if option not in options:
-            raise ReproError(f"{field}.options: unknown option {option!r} (known: {', '.join(options)})")
-        default = options[option]
-        if isinstance(default, bool) and type(value) is not bool:
-            raise ReproError(f"{field}.options.{option}: {value!r} is neither true nor false")
-        if isinstance(default, float) and type(value) not in (int, float):
-            raise ReproError(f"{field}.options.{option}: {value!r} is not a number")
-        if type(default) is int and type(value) is not int:
-            raise ReproError(f"{field}.options.{option}: {value!r} is not a whole number")

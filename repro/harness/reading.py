@@ -1,5 +1,6 @@
-"""Reading a profile's file, merged over the profile that it is a slice of."""
+"""Profiles' files: where they lie, and what they say, merged over the profile that one is a slice of."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,27 +8,41 @@ from repro.errors import ReproError
 from repro.reading import read_mapping
 
 
-def names(folder: Path) -> tuple[str, ...]:
-    """All profiles of a folder, sorted."""
-    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+def files(folders: Iterable[Path], given: Iterable[Path] = ()) -> dict[str, Path]:
+    """The file of every profile, by name, sorted: those of some folders, and some that were given by path.
+
+    Raises ReproError when two have the same name.
+    """
+    found: dict[str, Path] = {}
+    for path in (*(path for folder in folders for path in sorted(folder.glob("*.yaml"))), *given):
+        other = found.setdefault(path.stem, path)
+        if other != path and not other.samefile(path):
+            raise ReproError(f"two profiles are called {path.stem!r}: {other} and {path}")
+    return dict(sorted(found.items()))
 
 
-def content(folder: Path, name: str, where: str) -> dict[str, Any]:
+def place(path: Path, own: Path) -> str:
+    """A profile's file in messages; ``own`` is the folder of this package's profiles."""
+    if path.parent == own:
+        return f"repro/profiles/{path.name}"
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def content(known: Mapping[str, Path], name: str, own: Path) -> dict[str, Any]:
     """A profile's file; a slice's file is merged over the profile that it is a slice of."""
-    own = read_mapping(folder / f"{name}.yaml", where)
-    whole = own.get("slice_of")
+    where = place(known[name], own)
+    changes = read_mapping(known[name], where)
+    whole = changes.get("slice_of")
     if whole is None:
-        return own
-    if whole == name or whole not in names(folder):
-        raise ReproError(
-            f"{where}: slice_of: {whole!r} is not one of the other profiles, {', '.join(names(folder))}"
-        )
-    base = read_mapping(folder / f"{whole}.yaml", f"repro/profiles/{whole}.yaml")
+        return changes
+    if whole == name or whole not in known:
+        raise ReproError(f"{where}: slice_of: {whole!r} is not one of the other profiles, {', '.join(known)}")
+    base = read_mapping(known[whole], place(known[whole], own))
     if "slice_of" in base:
         raise ReproError(f"{where}: slice_of: {whole!r} is a slice itself; name the whole profile")
-    merged = laid_over(base, own)
+    merged = laid_over(base, changes)
     for left_out in merged.get("leaves_out") or {}:
-        if left_out not in (own.get("experiments") or {}):
+        if left_out not in (changes.get("experiments") or {}):
             merged["experiments"].pop(left_out, None)
     return merged
 

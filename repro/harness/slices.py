@@ -9,6 +9,7 @@ import yaml
 from repro.errors import ReproError
 from repro.files import write_text
 from repro.harness import profile as profiles
+from repro.harness import reading
 from repro.harness.needs import images as images_of
 from repro.harness.profile import Profile, load_profile
 
@@ -35,8 +36,9 @@ def write_slice(
         raise ReproError(f"--as {name!r}: a name of small letters, digits and underscores is wanted")
     profile = load_profile(whole, root)
     path = profiles.FOLDER / f"{name}.yaml"
-    if path.exists():
-        raise ReproError(f"--as {name}: repro/profiles/{name}.yaml is there already; choose another name")
+    if name in profiles.names():
+        taken = reading.place(profiles.files()[name], profiles.FOLDER)
+        raise ReproError(f"--as {name}: {taken} is there already; choose another name")
     parts: list[str] = []
     changes: dict[str, Any] = {}
     if images is not None:

@@ -24,6 +24,7 @@ def write_report(root: Path, profile_name: str) -> Path:
     for place, text in texts.items():
         write_text(report.folder / place, text)
     write_text(root / "reports" / "README.md", index)
+    (report.folder / FIGURES).mkdir(exist_ok=True)  # an output of DVC's stage, even where there are none
     kept = {report.folder / place for place in (*pictures, *texts)}
     for pattern in (f"{FIGURES}/*.png", f"{EXPERIMENTS}/*.md"):
         for old in sorted(set(report.folder.glob(pattern)) - kept):

@@ -30,7 +30,7 @@ def _front(report: Report) -> str:
             f"{link('how to read it', '../README.md#how-to-read-a-verdict')}.",
             findings.NOTHING if judged is None else findings.counted(judged),
             *setup.head(report),
-            *(["## Headline claims", *findings.headlines(report)] if judged else []),
+            *_under("## Headline claims", findings.headlines(report) if judged else []),
             *(["## All verdicts", *findings.at_a_glance(report)] if judged else []),
             "## Behind this page",
             bullets(
@@ -94,10 +94,15 @@ def _setup(report: Report) -> str:
 
 def _of_papers(report: Report, heading: str, what: papers.Addition) -> list[str]:
     """What single papers add under a heading, in the papers' order."""
-    blocks = [f"## {heading}"]
+    blocks = []
     for paper, added in papers.additions(report, what):
         blocks += [f"*{papers.title(paper)}*", *added]
-    return blocks
+    return _under(f"## {heading}", blocks)
+
+
+def _under(heading: str, blocks: list[str]) -> list[str]:
+    """Blocks under their heading, and neither where there are none."""
+    return [heading, *blocks] if blocks else []
 
 
 def _experiment(report: Report, experiment: str, among: list[str]) -> str:

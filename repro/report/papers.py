@@ -69,9 +69,11 @@ def claims(judged: Iterable[Judged]) -> dict[str, list[Judged]]:
 
 def additions(report: Report, what: Addition) -> Iterator[tuple[str, list[str]]]:
     """(paper, the blocks that it adds) for every paper that adds any, in their order."""
+    about = report.profile.papers
     for paper in order():
         if (
-            paper in plugins.names("paper")
+            (about is None or paper in about)
+            and paper in plugins.names("paper")
             and plugins.file_of("paper", paper).with_name("report.py").is_file()
         ):
             module = importlib.import_module(plugins.module_name("paper", paper) + ".report")

@@ -1,6 +1,6 @@
 """The section of an experiment without a section of its own: its figures by condition."""
 
-from repro.harness.evidence.table import Table
+from repro.harness.evidence.table import Cell, Table
 from repro.report.markdown import details, escape, table
 from repro.report.summary import mean
 from repro.report.wording import capital, estimate, metric, name
@@ -10,12 +10,17 @@ _FOLD = 30
 
 
 def blocks(evidence: Table) -> list[str]:
-    """Means over units of every column of fractions, by the columns of words that tell rows apart."""
+    """Means over units of every column of fractions, by the columns that tell rows apart.
+
+    These are the columns of words, and the numbers of which every unit has the same several, such as a grid's rates.
+    """
     conditions = [
         column for column in evidence.columns if column not in _IDENTITY and _tells_apart(evidence, column)
     ]
     measured = [
-        column for column in evidence.columns if any(isinstance(row[column], float) for row in evidence)
+        column
+        for column in evidence.columns
+        if column not in conditions and any(isinstance(row[column], float) for row in evidence)
     ]
     if "unit" not in evidence.columns or not measured:
         return [f"{len(evidence):,} rows with the columns {', '.join(f'`{c}`' for c in evidence.columns)}."]
@@ -33,4 +38,16 @@ def blocks(evidence: Table) -> list[str]:
 
 def _tells_apart(evidence: Table, column: str) -> bool:
     found = evidence.values(column)
-    return len(found) > 1 and all(isinstance(value, str | None) for value in found)
+    if len(found) < 2:
+        return False
+    return all(isinstance(value, str | None) for value in found) or _is_grid(evidence, column)
+
+
+def _is_grid(evidence: Table, column: str) -> bool:
+    """Whether there are several units, and each of them has every value of the column."""
+    if "unit" not in evidence.columns:
+        return False
+    by_unit: dict[Cell, set[Cell]] = {}
+    for row in evidence:
+        by_unit.setdefault(row["unit"], set()).add(row[column])
+    return len(by_unit) > 1 and all(len(own) == len(evidence.values(column)) for own in by_unit.values())

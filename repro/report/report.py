@@ -89,8 +89,8 @@ class Report:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """By experiment that the profile does not run, the reason."""
-        return self.profile.leaves_out
+        """By experiment of the profile's papers that it does not run, the reason."""
+        return self.profile.left_out
 
     @cached_property
     def data(self) -> Facts:
@@ -98,12 +98,10 @@ class Report:
         return describe(self.profile.data.name, self.profile.data.options, self.root)
 
     def experiments(self) -> list[str]:
-        """Every experiment that there is, and those of the profile and of the evidence, each once."""
-        return list(
-            dict.fromkeys(
-                [*plugins.names("experiment"), *self.profile.experiments, *self.left_out, *self.tables]
-            )
-        )
+        """Every experiment of the profile's papers, and those of the profile and of the evidence, each once."""
+        others = self.profile.leaves_out.keys() - self.left_out.keys()
+        every = [*plugins.names("experiment"), *self.profile.experiments, *self.left_out, *self.tables]
+        return [name for name in dict.fromkeys(every) if name not in others]
 
     def experiment_title(self, experiment: str) -> str:
         """First line of what the experiment's file says it is; its name where there is no such file."""

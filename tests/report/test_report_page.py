@@ -181,6 +181,20 @@ def test_an_experiment_without_a_section_is_shown_as_a_plain_table(project: Make
     assert re.search(r"\| low variance \| 0\.550\s±", section)
 
 
+def test_a_plain_table_tells_the_values_of_a_grid_apart(project: Make) -> None:
+    root = project(units=2, without=SLOW)
+    rows = [
+        {"run": "ra", "unit": f"u{u}", "rate": rate, "asr": rate + u / 10}
+        for rate in (0.2, 0.5)
+        for u in range(2)
+    ]
+    write_table(root / "reports" / "digits" / "evidence" / "novelty.csv", table(rows))
+    write_report(root, "digits")
+    section = (root / "reports" / "digits" / "experiments" / "novelty.md").read_text()
+    assert re.search(r"\|\s*0\.2\s*\|\s*0\.250\s±", section)
+    assert re.search(r"\|\s*0\.5\s*\|\s*0\.550\s±", section)
+
+
 def lines_of_tables(text: str) -> Iterator[list[list[str]]]:
     block: list[list[str]] = []
     for line in [*text.splitlines(), ""]:

@@ -32,6 +32,7 @@ from repro.harness.evidence.fingerprint import (
     compare,
     evidence_fingerprint,
     evidence_path,
+    is_others,
     packages,
     staleness,
 )
@@ -100,6 +101,8 @@ def _stale(root: Path, profile: Profile, name: str) -> list[Stale]:
         return []
     stored, links, known = read_attested(attested_path(root, profile.name, name))
     current = evidence_fingerprint(profile, name)
+    if is_others(current):
+        raise ReproError(f"{line}; `repro attest` compares commits of this package's own code only")
     if not stored or "code changed" not in line or stored.get("schema") != current["schema"]:
         raise ReproError(line)
     path = evidence_path(root, profile.name, name).with_suffix(".provenance.json")

@@ -1,4 +1,6 @@
-"""Code by definition: the hash of each top-level definition of this package, and which others it reaches by name.
+"""Code by definition: the hash of each top-level definition of our code, and which others it reaches by name.
+
+Ours is this package, and the package that a paper of a user's own is part of: the project's ``papers``, for one.
 
 A definition counts by its syntax without docstrings, annotations and the texts of errors, so that explaining or
 formatting code, or adding unused code, changes nothing; it is written out identically under every supported Python.
@@ -14,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from repro import plugins
 from repro.errors import ReproError
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -26,10 +29,22 @@ _LEFT_OUT = {"annotation", "returns", "ctx", "kind", "type_comment", "type_param
 
 
 def file_of(module: str) -> Path | None:
-    """The file of a module of this package, or None."""
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    """The file of a module of ours, or None."""
+    path = _path(module)
+    candidates = (path.with_suffix(".py"), path / "__init__.py") if path else ()
     return next((found for found in candidates if found.is_file()), None)
+
+
+def _path(module: str) -> Path | None:
+    """Where a module of ours would lie, without a suffix; None if it is not ours."""
+    top, *rest = module.split(".")
+    return PACKAGE.joinpath(*rest) if top == "repro" else plugins.code_path(module)
+
+
+def _exists(module: str) -> bool:
+    """Whether there is a module of ours of that name; a folder without ``__init__.py`` is an empty one."""
+    path = _path(module)
+    return path is not None and (path.is_dir() or file_of(module) is not None)
 
 
 def form(node: ast.AST, in_class: bool = False) -> str:
@@ -92,21 +107,27 @@ class Module:
 
     def __init__(self, name: str) -> None:
         path = file_of(name)
-        if path is None:
+        if not _exists(name):
             raise ReproError(f"{name}: no such module")
         self.name = name
+        self._package = name if path is None or path.stem == "__init__" else name.rpartition(".")[0]
         self.imports: dict[str, tuple[str, str]] = {}
         self.imported: set[str] = {name.rsplit(".", i)[0] for i in range(1, name.count(".") + 1)}
         self.nodes: dict[str, list[ast.stmt]] = {}
         self.always: list[ast.stmt] = []
         self._built: dict[str, Definition] = {}
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in plugins.parsed(path).body if path else ():
             self._add(node)
 
     def _add(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            self.imports |= _bindings(node)
-            self.imported |= {module for module, _ in _bindings(node).values() if _ours(module)}
+            bound = _bindings(node, self._package)
+            if "*" in bound and _ours(bound["*"][0]):
+                raise ReproError(
+                    f"{file_of(self.name)}:{node.lineno}: import * hides what evidence depends on"
+                )
+            self.imports |= bound
+            self.imported |= {module for module, _ in bound.values() if _ours(module)}
         elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             self.nodes.setdefault(node.name, []).append(node)
         elif (names := _assigned(node)) is not None:
@@ -134,7 +155,7 @@ class Module:
             imports = dict(self.imports)
             for part in ast.walk(node):
                 if isinstance(part, ast.Import | ast.ImportFrom):
-                    imports |= _bindings(part)
+                    imports |= _bindings(part, self._package)
             for dotted in _names(node):
                 head = dotted.partition(".")[0]
                 if head in imports:
@@ -149,11 +170,14 @@ class Module:
 
 
 def _ours(module: str) -> bool:
-    return module.partition(".")[0] == "repro"
+    return _path(module) is not None
 
 
-def _bindings(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str]]:
-    """By local name, (module, name in it); an empty name means that the module itself is bound."""
+def _bindings(node: ast.Import | ast.ImportFrom, package: str) -> dict[str, tuple[str, str]]:
+    """By local name, (module, name in it); an empty name means that the module itself is bound.
+
+    ``package``: what relative imports start from.
+    """
     if isinstance(node, ast.Import):
         return {
             alias.asname or alias.name.partition(".")[0]: (
@@ -163,9 +187,10 @@ def _bindings(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str]]:
             for alias in node.names
         }
     found = {}
+    start = package.rsplit(".", node.level - 1)[0] if node.level else ""
     for alias in node.names:
-        module, name = node.module or "", alias.name
-        if _ours(module) and file_of(f"{module}.{name}"):
+        module, name = ".".join(filter(None, (start, node.module))), alias.name
+        if _exists(f"{module}.{name}"):
             module, name = f"{module}.{name}", ""
         found[alias.asname or alias.name] = (module, name)
     return found
@@ -178,7 +203,7 @@ def _target(dotted: str, module: str, name: str) -> Reference | None:
     if name:
         return module, name
     for attribute in dotted.split(".")[1:]:
-        if not file_of(f"{module}.{attribute}"):
+        if not _exists(f"{module}.{attribute}"):
             return module, attribute
         module = f"{module}.{attribute}"
     return module, ""
@@ -232,7 +257,7 @@ def _for_types(node: ast.stmt) -> bool:
 
 @cache
 def module_of(name: str) -> Module:
-    """A module of this package, parsed once."""
+    """A module of ours, parsed once."""
     return Module(name)
 
 

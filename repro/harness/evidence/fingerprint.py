@@ -7,6 +7,7 @@ read.
 """
 
 import json
+import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -163,9 +164,17 @@ def staleness(root: Path, profile_name: str, experiment: str) -> str | None:
     if not reasons:
         return None
     mends = "`dvc repro` brings it up to date"
-    if len(reasons) == 1 and reasons[0].startswith(_CODE_CHANGED):
+    if is_others(current):
+        mends = f"`repro run {experiment}` brings it up to date"
+    elif len(reasons) == 1 and reasons[0].startswith(_CODE_CHANGED):
         mends = "`repro attest` proves it means the same, or `dvc repro` makes it anew"
     return f"{where}: stale: {'; '.join(reasons)}; {mends}"
+
+
+def is_others(fingerprint: dict[str, Any]) -> bool:
+    """Whether some of the code in a fingerprint is not this package's, but of a paper of a user's own."""
+    reached = [fingerprint["rows"], *(phase["code"] for phase in fingerprint["phases"].values())]
+    return any(re.match(r"repro\b", name) is None for own in reached for name in own)
 
 
 def compare(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:

@@ -6,7 +6,12 @@ from repro import plugins
 from repro.errors import ReproError
 from repro.files import checksum, write_json
 from repro.harness.evidence.equivalence import forget_others, resolved
-from repro.harness.evidence.fingerprint import evidence_fingerprint, evidence_path, phase_digest
+from repro.harness.evidence.fingerprint import (
+    evidence_fingerprint,
+    evidence_path,
+    is_others,
+    phase_digest,
+)
 from repro.harness.evidence.phases import read_phase
 from repro.harness.evidence.provenance import provenance
 from repro.harness.evidence.table import table, write_table
@@ -35,7 +40,9 @@ def make_evidence(root: Path, profile: Profile, name: str) -> Path:
     data = next((p["data"] for p in fingerprint["phases"].values() if p["data"]), None)
     write_json(
         path.with_suffix(".provenance.json"),
-        provenance(root, data and data | {"variant": abouts[0]["variant"]}, abouts),
+        provenance(
+            root, data and data | {"variant": abouts[0]["variant"]}, abouts, others=is_others(fingerprint)
+        ),
     )
     write_json(path.with_suffix(".fingerprint.json"), fingerprint | {"table": checksum(path)})
     forget_others(root, profile.name, name)

@@ -25,9 +25,15 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def provenance(root: Path, data: dict[str, Any] | None, abouts: list[dict[str, Any]]) -> dict[str, Any]:
-    """How a table was made; ``abouts`` has one entry per phase: device, workers, threads and seconds."""
-    changed = _git(root, "status", "--porcelain", "--", "repro", "dvc.yaml")
+def provenance(
+    root: Path, data: dict[str, Any] | None, abouts: list[dict[str, Any]], *, others: bool = False
+) -> dict[str, Any]:
+    """How a table was made; ``abouts`` has one entry per phase: device, workers, threads and seconds.
+
+    ``others``: a paper of a user's own took part, so that changes in ``papers`` count too.
+    """
+    own = ("repro", "dvc.yaml", *(("papers",) if others else ()))
+    changed = _git(root, "status", "--porcelain", "--", *own)
     return {
         "schema": SCHEMA,
         "commit": _git(root, "rev-parse", "HEAD"),
