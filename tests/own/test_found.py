@@ -75,6 +75,9 @@ def test_only_a_project_has_papers(project: Path, write: Write, monkeypatch: pyt
     assert "ring" not in plugins.names("trigger")
     monkeypatch.chdir(project)
     assert "ring" in plugins.names("trigger")
+    (project / "params.yaml").unlink()
+    plugins.forget()
+    assert "ring" not in plugins.names("trigger")
 
 
 def test_folders_of_other_things_are_left_alone(project: Path) -> None:

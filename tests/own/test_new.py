@@ -95,6 +95,22 @@ def test_what_cannot_be_written_leaves_nothing(
     assert files(project) == []
 
 
+def test_what_cannot_be_put_in_its_place_leaves_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "params.yaml").unlink()
+
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(
+        ReproError, match=r"papers/mine: cannot write \(Permission denied\); nothing was changed$"
+    ):
+        write_paper(project, "mine")
+    assert files(project) == []
+
+
 def test_a_report_without_pictures_has_their_folder_all_the_same(project: Path) -> None:
     write_paper(project, "mine")
     page = write_report(project, "mine").read_text(encoding="utf-8")

@@ -33,6 +33,7 @@ _NEUTRAL = frozenset(
         "repro.plugins",
         "repro.harness.profile",
         "repro.harness.reading",
+        "repro.harness.settings",
         "repro.reading",
         "repro.words",
         "repro.harness.lifetime",
