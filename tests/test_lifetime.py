@@ -38,7 +38,7 @@ def test_a_process_ends_soon_after_the_one_it_watches() -> None:
     watched = python("import time; time.sleep(60)")
     watching = python(
         "import sys, time, psutil\n"
-        "from repro import lifetime\n"
+        "from repro.harness import lifetime\n"
         f"lifetime.end_with(psutil.Process({watched.pid}))\n"
         "print('watching', flush=True)\n"
         "time.sleep(60)\n"
@@ -62,7 +62,7 @@ def test_a_stage_ends_when_dvc_is_killed_and_nothing_ends_outside_one(tmp_path: 
     """``dvc`` runs a shell, which runs the stage; killing ``dvc`` kills neither by itself."""
     stage = tmp_path / "stage.py"
     stage.write_text(
-        "import time\nfrom repro import lifetime\nlifetime.end_with_dvc()\n"
+        "import time\nfrom repro.harness import lifetime\nlifetime.end_with_dvc()\n"
         "import os\nprint(os.getpid(), flush=True)\ntime.sleep(30)\n",
         encoding="utf-8",
     )
