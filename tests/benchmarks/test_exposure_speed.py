@@ -18,11 +18,13 @@ from plain_loop import PlainModel, alone, train_alone
 from torch import Tensor
 
 from repro import plugins
+from repro.attacks import Scene
+from repro.attacks.feature_collision import _pairs
 from repro.data import load_dataset
 from repro.harness.runs import Data, Fleet
 from repro.papers.desanctis.victims.runs import Amplification, EncoderRun, ExposureRun
 from repro.papers.desanctis.victims.training import fresh, parts_of
-from repro.papers.desanctis.victims.work import _pairs, train_encoders, train_victims
+from repro.papers.desanctis.victims.work import train_encoders, train_victims
 from repro.training.recipe import Recipe
 from repro.training.stack import Stack
 
@@ -88,7 +90,17 @@ class Race:
         parts = parts_of(self.runs, self.dataset, CPU)
         attack = self.runs[0].attack
         assert attack is not None
-        bases, targets = _pairs(self.runs, attack, parts, labels)
+        scene = Scene(
+            labels=labels,
+            classes=10,
+            pools=parts.pool,
+            members=parts.members,
+            target_classes=[run.target_class for run in self.runs],
+            seeds=[run.seed for run in self.runs],
+            images=lambda indices: images[indices] + 0.5,
+            features=lambda images: images.flatten(2),
+        )
+        bases, targets = _pairs(scene, attack.budget)
         public = [alone(encoders, k) for k in range(len(self.runs))]
         models = [alone(victims, k) for k in range(len(self.runs))]
         start = perf_counter()
