@@ -70,7 +70,7 @@ _RATE = "tpr_at_"
 
 
 @cache
-def _meanings() -> dict[str, str]:
+def _meanings(_among: tuple[plugins.Root, ...]) -> dict[str, str]:
     own = [plugins.literal("experiment", name, "COLUMNS", {}) for name in plugins.names("experiment")]
     return {column: words for columns in [*own, COLUMNS] for column, words in columns.items()}
 
@@ -79,4 +79,4 @@ def meaning(column: str) -> str | None:
     """What a column of the evidence holds; None for one that is not described."""
     if column.startswith(_RATE):
         return f"true positive rate at a false positive rate of {column.removeprefix(_RATE)}"
-    return _meanings().get(column)
+    return _meanings(plugins.roots()).get(column)

@@ -36,9 +36,13 @@ def of_claim(claim: Claim | None, claim_id: str) -> str:
     return claim.paper if claim else claim_id.rpartition("-")[0]
 
 
-@cache
 def order() -> tuple[str, ...]:
     """Every paper's key, by the place that its first experiment has in a report; those without one come last."""
+    return _order(plugins.roots())
+
+
+@cache
+def _order(_among: tuple[plugins.Root, ...]) -> tuple[str, ...]:
     first = dict.fromkeys((claim.paper for claim in load_claims().values()), LAST)
     for experiment in plugins.names("experiment"):
         section, paper = own_section(experiment), of_experiment(experiment)

@@ -14,6 +14,7 @@ from repro.files import write_text
 from repro.harness.plan import write_plan
 from repro.harness.profile import load_profile
 from repro.listing import listing
+from repro.report import papers
 
 PLACES = {
     "dataset": "data/datasets/kite.py",
@@ -202,3 +203,13 @@ def test_the_plan_of_judging_follows_the_papers_claims(project: Path, write: Wri
     path.write_text(CLAIMS.format(id="mine-02"), encoding="utf-8")
     write_plan(project, profile.model_copy(update={"experiments": {}}), known)
     assert before != plan.read_text(encoding="utf-8")
+
+
+def test_a_report_in_another_folder_knows_nothing_of_a_paper_of_ones_own(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    write("claims.yaml", CLAIMS.replace("{id}", "mine-01"))
+    here = papers.order()
+    assert "mine" in here
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert papers.order() == tuple(paper for paper in here if paper != "mine")
