@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from repro import plugins
 from repro.errors import ReproError
@@ -190,21 +189,23 @@ class Profile(Strict):
 
     def _settings(self, model: type[BaseModel], experiment: str) -> BaseModel:
         """What the profile says, over what it has for all experiments, over the experiment's own defaults."""
-        defaults = {name: field.get_default() for name, field in model.model_fields.items()}
-        wanted = defaults.get("triggers", PydanticUndefined)
-        shared = list(self.triggers) if wanted is PydanticUndefined else wanted
-        units = defaults.get("units", PydanticUndefined)
+        defaults: dict[str, Any] = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in model.model_fields.items()
+            if not field.is_required()
+        }
+        shared = defaults.get("triggers", self.triggers)
         for_all = {
-            "units": self.units if units is PydanticUndefined else min(units, self.units),
+            "units": min(defaults.get("units", self.units), self.units),
             "architecture": self.architectures[0],
             "architectures": self.architectures,
             "trigger": next(iter(self.triggers), ""),
             "triggers": [trigger for trigger in self.triggers if trigger in shared],
             "regularisers": list(self.defences),
         }
-        of_profile = {field: value for field, value in for_all.items() if field in defaults}
+        of_profile = {field: value for field, value in for_all.items() if field in model.model_fields}
         own = {
-            field: reading.laid_over(model.model_fields[field].get_default(call_default_factory=True), value)
+            field: reading.laid_over(defaults[field], value)
             if _takes_away(value) and field in defaults
             else value
             for field, value in self.experiments.get(experiment, {}).items()
@@ -279,9 +280,9 @@ def load_parameters(root: Path) -> Parameters:
 
 def load_profile(name: str, root: Path) -> Profile:
     """A profile, fully checked; raises ReproError with one line that names file and field."""
-    if name not in names():
-        raise ReproError(f"unknown profile {name!r}: there are {', '.join(names())}")
     known = files()
+    if name not in known:
+        raise ReproError(f"unknown profile {name!r}: there are {', '.join(known)}")
     where = reading.place(known[name], FOLDER)
     content = reading.content(known, name, FOLDER)
     seeds = load_parameters(root).seeds

@@ -27,7 +27,7 @@ from repro.harness.experiment import Experiment, Phase, Record, Records, units
 from repro.harness.profile import Count, Positive, Profile, Strict, Weights
 from repro.harness.runs import Defence, Fleet
 from repro.papers.desanctis.experiments.targeted.runs import TargetedRun
-from repro.papers.desanctis.victims.experiment import Attempt, chunks
+from repro.papers.desanctis.victims.experiment import Attempt, VictimSettings, chunks
 from repro.training.recipe import Recipe
 
 PICTURED = 3
@@ -81,7 +81,7 @@ class EndToEndSettings(Strict):
     ]
 
 
-class Settings(Strict):
+class Settings(VictimSettings):
     """Sizes, recipes, crafting, the margin loss's weight, and the conditions of both kinds of victim.
 
     On digits, 30 units of the tuning's seeds and 20 poisons each gave these shares of poisons nearer their target in
@@ -90,14 +90,7 @@ class Settings(Strict):
     and 50, 100.
     """
 
-    units: Count
     tuning_units: Count = 12
-    architecture: str
-    members: Count = 300
-    nonmembers: Count = 600
-    learning_rate: Positive = 0.001
-    batch_size: Count = 64
-    encoder_epochs: Count = 30
     crafting: Crafting = Crafting()
     margin_weight: Positive = 1.0
     attempts: Weights = [0.1, 0.3, 1.0, 3.0, 10.0]
